@@ -1,0 +1,106 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/fault"
+)
+
+// serve decodes a request, calls the capability and encodes its answer.
+func serve[Q, R any](ctx context.Context, request []byte, f func(context.Context, Q) (R, error)) []byte {
+	var q Q
+	if err := json.Unmarshal(request, &q); err != nil {
+		return refuse((&fault.Error{Kind: fault.Invalid, Side: fault.Guest, Op: "plugin.Serve", Msg: "the request does not have the contract's shape: " + shape(err)}))
+	}
+	r, err := f(ctx, q)
+	if err != nil {
+		return refuse(err)
+	}
+	value, err := json.Marshal(r)
+	if err != nil {
+		return refuse(fault.Wrap(err, fault.Internal, "plugin.Serve", "the answer could not be encoded"))
+	}
+	return encode(abi.Answer{Value: value})
+}
+
+// shape says what is wrong with JSON without repeating its values.
+func shape(err error) string {
+	var t *json.UnmarshalTypeError
+	if errors.As(err, &t) {
+		return "field " + t.Field + " must be " + t.Type.String()
+	}
+	return "it is not JSON"
+}
+
+func refuse(err error) []byte {
+	f := FaultOf(err)
+	return encode(abi.Answer{Fault: &f})
+}
+
+func encode(a abi.Answer) []byte {
+	b, err := json.Marshal(a)
+	if err != nil { // only a RawMessage that is not JSON can do this
+		return []byte(`{"fault":{"kind":"internal","side":"host","message":"the answer could not be encoded"}}`)
+	}
+	return b
+}
+
+func notGranted(capability string) error {
+	return &fault.Error{Kind: fault.Forbidden, Side: fault.Guest, Op: "plugin.Serve",
+		Msg: "capability " + capability + " is not granted for this call"}
+}
+
+func unsupported(capability, function string) error {
+	return &fault.Error{Kind: fault.Unsupported, Side: fault.Host, Op: "plugin.Serve",
+		Msg: capability + "." + function + " is not offered by this host"}
+}
+
+// FaultOf turns an error into what a guest may know of it: kind, side, public message.
+func FaultOf(err error) abi.Fault {
+	f := abi.Fault{Kind: abi.FaultKind(fault.KindOf(err)), Side: abi.FaultSide(fault.SideOf(err)),
+		Message: fault.PublicMessage(err), RetryAfterMS: fault.RetryAfterOf(err).Milliseconds()}
+	var s *Status
+	if errors.As(err, &s) {
+		f.Status = int64(s.Code)
+	}
+	var h *Halt
+	if errors.As(err, &h) {
+		f.Halt = true
+	}
+	return f
+}
+
+// Status is the cause inside an error that came of a vendor's HTTP answer.
+type Status struct{ Code int }
+
+func (s *Status) Error() string { return "HTTP status of the vendor" }
+
+// Halt is the cause inside an error of a guest that asks not to be tried again.
+type Halt struct{}
+
+func (*Halt) Error() string { return "the guest asks not to be tried again" }
+
+// ErrorOf turns a guest's fault into an error. An unknown kind counts as internal, a missing side as the guest's.
+func ErrorOf(op, plugin string, f abi.Fault) error {
+	e := &fault.Error{Kind: fault.Kind(f.Kind), Side: fault.Side(f.Side), Op: op, Msg: "guest " + plugin + ": " + f.Message,
+		RetryAfter: time.Duration(max(0, f.RetryAfterMS)) * time.Millisecond}
+	if !f.Kind.Valid() {
+		e.Kind = fault.Internal
+	}
+	if !f.Side.Valid() {
+		e.Side = fault.Guest
+	}
+	var causes []error
+	if f.Status != 0 {
+		causes = append(causes, &Status{Code: int(f.Status)})
+	}
+	if f.Halt {
+		causes = append(causes, &Halt{})
+	}
+	e.Err = errors.Join(causes...)
+	return e
+}
