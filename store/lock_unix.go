@@ -1,0 +1,61 @@
+//go:build unix
+
+package store
+
+import (
+	"errors"
+	"os"
+
+	"github.com/frigg-host/frigg-host/host/fault"
+	"golang.org/x/sys/unix"
+)
+
+// fileLock is held on an open file and ends with the process, however that ends. The file stays: removing it would let two
+// processes lock two files of the same name.
+type fileLock struct{ file *os.File }
+
+// lockFile takes the lock for this process alone, or together with others that share it. It does not wait.
+func lockFile(path string, shared bool) (*fileLock, error) {
+	how := unix.LOCK_EX
+	if shared {
+		how = unix.LOCK_SH
+	}
+	lock, err := flock(path, how|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fault.New(fault.Conflict, "store.Open", "another process serves this database (it holds %s); stop it first", path).On(fault.Host)
+	}
+	return lock, lockFault(err, path)
+}
+
+// waitLock takes the lock for this process alone, after whoever has it now.
+func waitLock(path string) (*fileLock, error) {
+	lock, err := flock(path, unix.LOCK_EX)
+	return lock, lockFault(err, path)
+}
+
+func flock(path string, how int) (*fileLock, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(file.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &fileLock{file}, nil
+}
+
+func lockFault(err error, path string) error {
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "store.Open", "cannot lock %s; is its folder there and writable?", path).With(err)
+}
+
+func (l *fileLock) release() error { return l.file.Close() }

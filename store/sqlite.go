@@ -1,0 +1,119 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/frigg-host/frigg-host/host/fault"
+	"modernc.org/sqlite"
+)
+
+// readers is how many connections read. More than two per core bring nothing.
+const readers = 4
+
+// oldestSQLite is the first version without the defect that could lose a commit when a log restarts during a checkpoint.
+var oldestSQLite = [3]int{3, 51, 3}
+
+func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
+	sqlite.StrictPragmas(true)
+	path, err := filepath.Abs(cfg.DSN)
+	if err != nil || cfg.DSN == "" {
+		return nil, fault.New(fault.Invalid, "store.Open", "%q is not the path of a database file", cfg.DSN).On(fault.Host)
+	}
+	lock, err := lockFile(path+".lock", cfg.Shared)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			lock.release()
+		}
+	}()
+	pool, err := sql.Open("sqlite", writerDSN(path))
+	if err != nil {
+		return nil, at("store.Open", err, nil)
+	}
+	pool.SetMaxOpenConns(1)
+	defer func() {
+		if err != nil {
+			pool.Close()
+		}
+	}()
+	if err := checkVersion(ctx, pool); err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, pool, path, cfg.Log); err != nil {
+		return nil, err
+	}
+	reads, err := sql.Open("sqlite", readerDSN(path))
+	if err != nil {
+		return nil, at("store.Open", err, nil)
+	}
+	reads.SetMaxOpenConns(readers)
+	reads.SetMaxIdleConns(readers)
+	reads.SetConnMaxIdleTime(3 * time.Minute)
+	w, err := newWriter(pool, cfg.Log)
+	if err != nil {
+		reads.Close()
+		return nil, at("store.Open", err, nil)
+	}
+	return &DB{writer: w, reads: reads, texts: statements{prepare: reads.PrepareContext}, lock: lock}, nil
+}
+
+// The pragmas of every connection. busy_timeout comes first, since switching to WAL may have to wait; page_size acts only
+// on a new file, before the switch. FULL is what an acknowledgement rests on: the log is synced at every commit.
+var pragmas = []string{
+	"busy_timeout(10000)", "page_size(8192)", "journal_mode(WAL)", "synchronous(FULL)", "fullfsync(1)", "foreign_keys(1)",
+	"temp_store(MEMORY)", "cache_size(-32000)", "journal_size_limit(67108864)",
+}
+
+func writerDSN(path string) string {
+	return sqliteDSN(path, url.Values{"_txlock": {"immediate"}}, pragmas...)
+}
+
+func readerDSN(path string) string {
+	return sqliteDSN(path, url.Values{}, slices.Concat(pragmas, []string{"query_only(1)", "mmap_size(268435456)"})...)
+}
+
+// sqliteDSN returns a file: address, since SQLite ignores parameters behind a plain path.
+func sqliteDSN(path string, query url.Values, pragmas ...string) string {
+	query["_pragma"] = pragmas
+	query.Set("_dqs", "0")
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String()
+}
+
+func checkVersion(ctx context.Context, pool *sql.DB) error {
+	var text string
+	if err := pool.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&text); err != nil {
+		return at("store.Open", err, nil)
+	}
+	if !versionAtLeast(text, oldestSQLite) {
+		return fault.New(fault.Unsupported, "store.Open", "SQLite %s is too old, at least %s is needed", text,
+			fmt.Sprintf("%d.%d.%d", oldestSQLite[0], oldestSQLite[1], oldestSQLite[2]))
+	}
+	return nil
+}
+
+func versionAtLeast(text string, least [3]int) bool {
+	parts := strings.Split(text, ".")
+	for i, want := range least {
+		if i == len(parts) {
+			return false
+		}
+		have, err := strconv.Atoi(parts[i])
+		if err != nil || have < want {
+			return false
+		}
+		if have > want {
+			return true
+		}
+	}
+	return true
+}

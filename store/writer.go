@@ -1,0 +1,259 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/frigg-host/frigg-host/host/fault"
+)
+
+// maxBatch is how many acts share one commit at most. It bounds how long the first of them waits.
+const maxBatch = 128
+
+// Write runs act in a transaction and returns after its commit is on disk. Acts that wait at the same time share one
+// commit; each has a savepoint of its own, so an error or a panic undoes that act alone and becomes the error of its
+// caller.
+//
+// An act runs while everybody else waits, and it may be undone after it has returned nil. So it does no I/O, takes no
+// locks, calls no guest, and changes no Go state that matters if Write returns an error.
+//
+// If ctx ends before the act has its turn, the act never runs. Later the end of ctx changes nothing: Write returns what
+// really happened.
+func (db *DB) Write(ctx context.Context, act func(tx *Tx) error) error {
+	return db.writer.write(ctx, act)
+}
+
+// writer owns the only connection that writes. One goroutine uses it; all others hand in requests.
+type writer struct {
+	pool *sql.DB
+	log  *slog.Logger
+
+	// Of the goroutine run.
+	conn  *sql.Conn
+	texts statements
+
+	queue   chan *request
+	mu      sync.RWMutex // held for reading while handing in, so that queue is not closed meanwhile
+	closed  bool
+	ended   chan struct{}
+	commits atomic.Int64
+}
+
+// request is an act on its way. Its caller may leave until the writer takes it; one of the two happens.
+type request struct {
+	act    func(tx *Tx) error
+	owned  atomic.Bool
+	answer chan error // has room for one
+}
+
+// own reports whether the caller of own is the first.
+func (r *request) own() bool { return r.owned.CompareAndSwap(false, true) }
+
+func newWriter(pool *sql.DB, log *slog.Logger) (*writer, error) {
+	w := &writer{pool: pool, log: log, queue: make(chan *request, maxBatch), ended: make(chan struct{})}
+	if err := w.connect(); err != nil {
+		return nil, err
+	}
+	go w.run()
+	return w, nil
+}
+
+func (w *writer) write(ctx context.Context, act func(tx *Tx) error) error {
+	r := &request{act: act, answer: make(chan error, 1)}
+	if err := w.hand(ctx, r); err != nil {
+		return err
+	}
+	select {
+	case err := <-r.answer:
+		return err
+	case <-ctx.Done():
+		if r.own() {
+			return leftWaiting(ctx)
+		}
+		return <-r.answer
+	}
+}
+
+// hand puts r into the queue.
+func (w *writer) hand(ctx context.Context, r *request) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return fault.New(fault.Unavailable, "store.Write", "the database is closed")
+	}
+	if ctx.Err() != nil {
+		return leftWaiting(ctx)
+	}
+	select {
+	case w.queue <- r:
+		return nil
+	case <-ctx.Done():
+		return leftWaiting(ctx)
+	}
+}
+
+func leftWaiting(ctx context.Context) error {
+	return fault.Wrap(ctx.Err(), fault.Canceled, "store.Write", "the caller left before the write had its turn")
+}
+
+// run works until the queue is closed and empty.
+func (w *writer) run() {
+	defer close(w.ended)
+	batch := make([]*request, 0, maxBatch)
+	for first := range w.queue {
+		batch = w.drain(append(batch[:0], first))
+		w.commit(batch)
+	}
+}
+
+// drain adds what waits already.
+func (w *writer) drain(batch []*request) []*request {
+	for len(batch) < maxBatch {
+		select {
+		case r, open := <-w.queue:
+			if !open {
+				return batch
+			}
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit runs a batch in one transaction and answers everybody in it.
+func (w *writer) commit(batch []*request) {
+	taken := batch[:0]
+	for _, r := range batch {
+		if r.own() {
+			taken = append(taken, r)
+		}
+	}
+	if len(taken) == 0 {
+		return
+	}
+	results, err := w.transact(taken)
+	for i, r := range taken {
+		if err != nil {
+			r.answer <- err
+		} else {
+			r.answer <- results[i]
+		}
+	}
+}
+
+// transact returns one result for each request, or the error that undid them all.
+func (w *writer) transact(batch []*request) ([]error, error) {
+	if w.conn == nil {
+		if err := w.connect(); err != nil {
+			return nil, at("store.Write", err, nil)
+		}
+	}
+	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		w.reset()
+		return nil, at("store.Write", err, nil)
+	}
+	results := make([]error, len(batch))
+	for i, r := range batch {
+		var lost error
+		if results[i], lost = w.attempt(r.act); lost != nil {
+			w.reset()
+			return nil, at("store.Write", lost, nil)
+		}
+	}
+	if err := w.exec("COMMIT"); err != nil {
+		w.reset()
+		return nil, at("store.Write", err, nil)
+	}
+	w.commits.Add(1)
+	return results, nil
+}
+
+// attempt runs one act in a savepoint. lost means that the transaction around it is gone.
+func (w *writer) attempt(act func(tx *Tx) error) (failed, lost error) {
+	if err := w.exec("SAVEPOINT act"); err != nil {
+		return nil, err
+	}
+	tx := &Tx{texts: &w.texts}
+	failed = call(act, tx)
+	if failed == nil {
+		failed = tx.failed
+	}
+	tx.failed = errOver
+	if failed != nil {
+		if err := w.exec("ROLLBACK TO act"); err != nil {
+			return nil, errors.Join(failed, err)
+		}
+	}
+	return failed, w.exec("RELEASE act")
+}
+
+// call turns a panic into an error.
+func call(act func(tx *Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.New(fault.Internal, "store.Write", "an act panicked").With(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return act(tx)
+}
+
+// exec runs a statement of the writer's own. No request's context reaches the connection: interrupting a statement would
+// undo the acts of others.
+func (w *writer) exec(text string) error {
+	stmt, err := w.texts.of(context.Background(), text)
+	if err != nil {
+		return err
+	}
+	_, err = stmt.ExecContext(context.Background())
+	return err
+}
+
+// reset brings the connection back to where no transaction is open, with a new connection if need be.
+func (w *writer) reset() {
+	if w.conn == nil {
+		return
+	}
+	_, err := w.conn.ExecContext(context.Background(), "ROLLBACK")
+	if err == nil || noTransaction(err) {
+		return
+	}
+	w.log.Error("connection to the database replaced", "op", "store.Write", "err", err)
+	w.conn.Raw(func(any) error { return errBroken }) // so that the pool closes it
+	w.conn.Close()
+	w.conn = nil
+}
+
+func (w *writer) connect() error {
+	conn, err := w.pool.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	w.conn, w.texts = conn, statements{prepare: conn.PrepareContext}
+	return nil
+}
+
+// close lets the acts that were handed in finish, calls between, empties the log into the database file and closes the
+// connection.
+func (w *writer) close(between func() error) error {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.queue)
+	}
+	w.mu.Unlock()
+	<-w.ended
+	err := between()
+	if w.conn != nil {
+		_, truncated := w.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+		err = errors.Join(err, truncated, w.conn.Close())
+	}
+	return errors.Join(err, w.pool.Close())
+}
