@@ -35,6 +35,6 @@ CREATE TABLE data_keys (
 
 CREATE TABLE key_checks (
 	kek_id     TEXT PRIMARY KEY,
-	sealed     BLOB NOT NULL,
+	wrapped    BLOB NOT NULL,
 	created_at INTEGER NOT NULL
 ) STRICT;
