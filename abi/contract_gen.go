@@ -35,6 +35,11 @@ func (v FaultKind) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (FaultKind) Values() []string {
+	return []string{"invalid", "unauthorized", "forbidden", "not_found", "conflict", "too_large", "rate_limited", "timeout", "unavailable", "exhausted", "unsupported", "canceled", "internal"}
+}
+
 // FaultSide: Whose fault it is.
 type FaultSide string
 
@@ -54,6 +59,11 @@ func (v FaultSide) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (FaultSide) Values() []string {
+	return []string{"caller", "guest", "remote", "host"}
+}
+
 // PluginKind: What a plugin is.
 type PluginKind string
 
@@ -69,6 +79,11 @@ func (v PluginKind) Valid() bool {
 		return true
 	}
 	return false
+}
+
+// Values lists them in the order of the contract.
+func (PluginKind) Values() []string {
+	return []string{"module", "integration"}
 }
 
 // AuthKind: How a person's account at the service is authorised.
@@ -91,6 +106,11 @@ func (v AuthKind) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (AuthKind) Values() []string {
+	return []string{"oauth2", "api_key", "basic", "custom", "none"}
+}
+
 // OAuth2Grant: How an access token is had.
 type OAuth2Grant string
 
@@ -110,6 +130,11 @@ func (v OAuth2Grant) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (OAuth2Grant) Values() []string {
+	return []string{"authorization_code", "client_credentials", "password", "implicit"}
+}
+
 // PKCEMethod: Proof key for code exchange, RFC 7636.
 type PKCEMethod string
 
@@ -125,6 +150,11 @@ func (v PKCEMethod) Valid() bool {
 		return true
 	}
 	return false
+}
+
+// Values lists them in the order of the contract.
+func (PKCEMethod) Values() []string {
+	return []string{"S256", "none"}
 }
 
 // ClientAuth: How the client shows its secret at the token endpoint.
@@ -143,6 +173,11 @@ func (v ClientAuth) Valid() bool {
 		return true
 	}
 	return false
+}
+
+// Values lists them in the order of the contract.
+func (ClientAuth) Values() []string {
+	return []string{"basic", "post", "none"}
 }
 
 // BodyKind: How a body is written.
@@ -165,6 +200,11 @@ func (v BodyKind) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (BodyKind) Values() []string {
+	return []string{"form", "json", "multipart", "query", "none"}
+}
+
 // Place: Where a credential goes.
 type Place string
 
@@ -182,6 +222,11 @@ func (v Place) Valid() bool {
 		return true
 	}
 	return false
+}
+
+// Values lists them in the order of the contract.
+func (Place) Values() []string {
+	return []string{"header", "query", "basic", "body"}
 }
 
 // AuthOutcome: What a credential test found.
@@ -202,6 +247,11 @@ func (v AuthOutcome) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (AuthOutcome) Values() []string {
+	return []string{"ok", "invalid", "unavailable"}
+}
+
 // EntityScope: Whose entity an integration may use in a role.
 type EntityScope string
 
@@ -219,6 +269,11 @@ func (v EntityScope) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (EntityScope) Values() []string {
+	return []string{"user", "global"}
+}
+
 // SignatureEncoding: How a signature is written in its header.
 type SignatureEncoding string
 
@@ -234,6 +289,11 @@ func (v SignatureEncoding) Valid() bool {
 		return true
 	}
 	return false
+}
+
+// Values lists them in the order of the contract.
+func (SignatureEncoding) Values() []string {
+	return []string{"hex", "base64"}
 }
 
 // SignatureHash: Hash under the HMAC.
@@ -254,6 +314,11 @@ func (v SignatureHash) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (SignatureHash) Values() []string {
+	return []string{"sha256", "sha1", "sha512"}
+}
+
 // TimeUnit: Unit of a timestamp header.
 type TimeUnit string
 
@@ -269,6 +334,11 @@ func (v TimeUnit) Valid() bool {
 		return true
 	}
 	return false
+}
+
+// Values lists them in the order of the contract.
+func (TimeUnit) Values() []string {
+	return []string{"s", "ms"}
 }
 
 // Status: State of an integration.
@@ -293,6 +363,11 @@ func (v Status) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (Status) Values() []string {
+	return []string{"IN_CREATION", "NEEDS_CONFIG", "ENABLED", "PROCESSING", "DISABLED", "ERROR", "IN_DELETION"}
+}
+
 // MessageLevel: In which list of an integration a message is kept.
 type MessageLevel string
 
@@ -312,6 +387,11 @@ func (v MessageLevel) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (MessageLevel) Values() []string {
+	return []string{"error", "warning", "info", "log"}
+}
+
 // ActionKind: How a user interface offers an action.
 type ActionKind string
 
@@ -327,6 +407,11 @@ func (v ActionKind) Valid() bool {
 		return true
 	}
 	return false
+}
+
+// Values lists them in the order of the contract.
+func (ActionKind) Values() []string {
+	return []string{"QUICK_ACTION", "USER_ACTION"}
 }
 
 // HashAlgorithm: Hash under an HMAC of `crypto`.
@@ -347,6 +432,11 @@ func (v HashAlgorithm) Valid() bool {
 	return false
 }
 
+// Values lists them in the order of the contract.
+func (HashAlgorithm) Values() []string {
+	return []string{"sha256", "sha1", "sha512"}
+}
+
 // Answer: Envelope of every answer, of host functions and of guest exports. Exactly one of the two fields is set.
 type Answer struct {
 	Value json.RawMessage `json:"value,omitempty"` // The message that the function or export promises.
@@ -360,7 +450,7 @@ type Fault struct {
 	Message      string    `json:"message"`                  // For people: what happened and what to do. Never a secret.
 	RetryAfterMS int64     `json:"retry_after_ms,omitempty"` // How long to wait before another try.
 	Halt         bool      `json:"halt,omitempty"`           // From a guest: do not try this event again, whatever the kind.
-	Status       int64     `json:"status,omitempty"`         // HTTP status that the vendor answered
+	Status       int64     `json:"status,omitempty"`         // HTTP status that the vendor answered, if any.
 }
 
 // Form: A form as JSON Schema and its layout.
@@ -414,13 +504,13 @@ type Display struct {
 // CapabilityClaim: One capability asked for.
 type CapabilityClaim struct {
 	Name   string `json:"name"`   // Name as in the table of imports, for example `http`.
-	Reason string `json:"reason"` // Why
+	Reason string `json:"reason"` // Why, in words for the operator.
 }
 
 // HostClaim: One place requests go to.
 type HostClaim struct {
 	Host              string `json:"host"`                         // `api.example.com`, `*.example.com`, `http://127.0.0.1:3000`, or a template such as `{{form.base_url}}` (the address that the person typed). Without a scheme: https.
-	Reason            string `json:"reason"`                       // Why
+	Reason            string `json:"reason"`                       // Why, in words for the operator.
 	WithoutCredential bool   `json:"without_credential,omitempty"` // Requests there never carry the credential (pre-signed uploads, public files).
 }
 
@@ -532,7 +622,7 @@ type Keep struct {
 // Placement: One place where the credential goes.
 type Placement struct {
 	In       Place  `json:"in"`                 // Where.
-	Name     string `json:"name,omitempty"`     // Header
+	Name     string `json:"name,omitempty"`     // Header, query parameter or field.
 	Value    string `json:"value,omitempty"`    // Template, for example `Bearer {{credential.access_token}}`.
 	Username string `json:"username,omitempty"` // For basic; template.
 	Password string `json:"password,omitempty"` // For basic; template.
@@ -896,7 +986,7 @@ type RouteInput struct {
 	Headers     map[string]string   `json:"headers,omitempty"`     // Headers, lower case, without credentials.
 	Text        string              `json:"text,omitempty"`        // Body when it is UTF-8.
 	Bytes       []byte              `json:"bytes,omitempty"`       // Body otherwise.
-	Integration *Integration        `json:"integration,omitempty"` // The caller's record
+	Integration *Integration        `json:"integration,omitempty"` // The caller's record, where there is one.
 }
 
 // HTTPReply: An HTTP answer of a guest.
@@ -1267,7 +1357,7 @@ var Functions = []Function{
 
 // Default limits.
 const (
-	LimitTimeoutMS     = 30000     // Of one call of an export
+	LimitTimeoutMS     = 30000     // Of one call of an export, host functions included.
 	LimitSyncTimeoutMS = 10000     // Of calls that a person or a vendor waits for.
 	LimitMemoryBytes   = 134217728 // Linear memory of one instance.
 	LimitInputBytes    = 16777216  // Input of a call.

@@ -24,6 +24,11 @@ func contract(s *contractSpec) string {
 			b.WriteString(e.Name + goName(v.Name))
 		}
 		b.WriteString(":\n\t\treturn true\n\t}\n\treturn false\n}\n\n")
+		fmt.Fprintf(&b, "// Values lists them in the order of the contract.\nfunc (%s) Values() []string {\n\treturn []string{", e.Name)
+		for _, v := range e.Values {
+			fmt.Fprintf(&b, "%q,", v.Name)
+		}
+		b.WriteString("}\n}\n\n")
 	}
 	for _, m := range s.Messages {
 		fmt.Fprintf(&b, "%stype %s struct {\n", comment(m.Name, m.Doc), m.Name)
