@@ -64,7 +64,7 @@ func (a *account) own(path string) error {
 }
 
 // link mirrors the tree from into to for the account: new directories that it owns, and hard links to the same files, or
-// copies that it owns where the file system cannot link. The files of from stay as they are.
+// copies that it owns where it could not read a link or the file system has none. The files of from stay as they are.
 func (a *account) link(from, to string) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -81,23 +81,23 @@ func (a *account) link(from, to string) error {
 			}
 			return a.own(target)
 		}
-		if os.Link(path, target) == nil {
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o004 != 0 && os.Link(path, target) == nil {
 			return nil
 		}
-		return a.copy(path, target)
+		return a.copy(path, target, info.Mode().Perm())
 	})
 }
 
-func (a *account) copy(from, to string) error {
-	info, err := os.Stat(from)
-	if err != nil {
-		return err
-	}
+func (a *account) copy(from, to string, mode fs.FileMode) error {
 	data, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(to, data, info.Mode().Perm()); err != nil {
+	if err := os.WriteFile(to, data, mode); err != nil {
 		return err
 	}
 	return a.own(to)

@@ -43,7 +43,7 @@ func Install(ctx context.Context, progress io.Writer) error {
 			return err
 		}
 		if r.check(ctx, dir) == nil {
-			fmt.Fprintf(progress, "%s %s: ready in %s\n", r.name, r.version, dir)
+			r.sayReady(progress, dir)
 			continue
 		}
 		todo = append(todo, r)
@@ -61,6 +61,10 @@ func Install(ctx context.Context, progress io.Writer) error {
 }
 
 func (r recipe) String() string { return r.name + " " + r.version }
+
+func (r recipe) sayReady(progress io.Writer, dir string) {
+	fmt.Fprintf(progress, "%s: ready in %s\n", r, dir)
+}
 
 func (r recipe) dir() (string, error) {
 	cache, err := CacheDir()
@@ -102,6 +106,7 @@ func (r recipe) ensure(ctx context.Context, progress io.Writer) (string, error) 
 	}
 	defer unlock()
 	if r.check(ctx, dir) == nil {
+		r.sayReady(progress, dir)
 		return dir, nil
 	}
 	if err := r.missing(ctx); err != nil {
@@ -138,7 +143,7 @@ func (r recipe) install(ctx context.Context, dir string, progress io.Writer) err
 	if err := os.Rename(partial, dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(progress, "%s %s: installed in %s after %s\n", r.name, r.version, dir, time.Since(begin).Round(time.Second))
+	fmt.Fprintf(progress, "%s: installed in %s after %s\n", r, dir, time.Since(begin).Round(time.Second))
 	return nil
 }
 

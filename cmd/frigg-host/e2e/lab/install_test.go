@@ -148,3 +148,12 @@ func TestInstall_NamesEveryMissingTool(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckNode_RefusesOldAndUnknown(t *testing.T) {
+	t.Parallel()
+	for version, ok := range map[string]bool{"v20.20.2\n": true, "v24.1.0": true, "v18.19.0\n": false, "": false, "node": false} {
+		if err := checkNode(version); (err == nil) != ok {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+}

@@ -13,11 +13,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
 
-const opVersion = "9.13.3"
+const (
+	opVersion  = "9.13.3"
+	oldestNode = 20
+)
 
 //go:embed op.mjs
 var opProgram []byte
@@ -32,7 +36,7 @@ var opRecipe = recipe{
 	name: "oidc-provider", version: opVersion, cost: "fetching, a few seconds",
 	needs: func(context.Context) []tool {
 		return []tool{
-			{"node", "version 20 or newer, it runs the server"},
+			{"node", fmt.Sprintf("version %d or newer, it runs the server", oldestNode)},
 			{"npm", "it fetches the server"},
 		}
 	},
@@ -42,14 +46,31 @@ var opRecipe = recipe{
 
 // buildOP installs exactly what the lock file names, checksums included, and runs no script of any package.
 func buildOP(ctx context.Context, dir string) error {
+	out, err := run(ctx, dir, nil, "node", "--version")
+	if err != nil {
+		return err
+	}
+	if err := checkNode(string(out)); err != nil {
+		return err
+	}
 	if err := os.WriteFile(filepath.Join(dir, "package.json"), opPackage, 0o644); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "package-lock.json"), opLock, 0o644); err != nil {
 		return err
 	}
-	_, err := run(ctx, dir, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	_, err = run(ctx, dir, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	return err
+}
+
+// checkNode reads what node --version prints: "v20.20.2".
+func checkNode(version string) error {
+	version = strings.TrimSpace(version)
+	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	if n, err := strconv.Atoi(major); err != nil || n < oldestNode {
+		return fmt.Errorf("needs node %d or newer, the one on the PATH is %q", oldestNode, version)
+	}
+	return nil
 }
 
 func checkOP(_ context.Context, dir string) error {
