@@ -1,7 +1,10 @@
 package account
 
 import (
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/secret"
@@ -68,4 +71,29 @@ type User struct {
 	// Of organisations. AppOrgID is unique if not empty.
 	AppOrgID string
 	Name     string
+}
+
+// maxName is the largest username, email address or app id in bytes.
+const maxName = 254
+
+// cleanUsername trims a username. Usernames are compared byte by byte.
+func cleanUsername(name string) (string, error) {
+	name = strings.TrimSpace(name)
+	if name == "" || !plainText(name) {
+		return "", fault.New(fault.Invalid, "account.Username", "the username must have 1 to %d bytes and no control characters", maxName)
+	}
+	return name, nil
+}
+
+func cleanEmail(email string) (string, error) {
+	email = strings.TrimSpace(email)
+	if email != "" && (!plainText(email) || !strings.Contains(email, "@")) {
+		return "", fault.New(fault.Invalid, "account.Email", "this is not an email address")
+	}
+	return email, nil
+}
+
+// plainText reports whether every database keeps s as it is.
+func plainText(s string) bool {
+	return len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
