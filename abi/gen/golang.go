@@ -162,17 +162,40 @@ func (c capability) offered() bool {
 func imports(s *contractSpec) string {
 	var b strings.Builder
 	b.WriteString("//go:build wasip1\n\npackage wire\n\nimport \"github.com/frigg-host/frigg-host/abi\"\n\n")
+	s.eachOffered(func(c capability, f function, name string) {
+		low := lowerFirst(name)
+		fmt.Fprintf(&b, "//go:wasmimport frigg:host/%s %s\nfunc %s(request uint64) uint64\n\n", c.Name, f.Name, low)
+		fmt.Fprintf(&b, "%sfunc %s(_ Host, r abi.%s) (abi.%s, error) { return call[abi.%s](%s, r) }\n\n",
+			comment(name, f.Doc), name, f.Request, f.Response, f.Response, low)
+	})
+	return b.String()
+}
+
+// fakes writes the same functions for a guest that is built for its author's machine.
+func fakes(s *contractSpec) string {
+	var b strings.Builder
+	b.WriteString("//go:build !wasip1\n\npackage wire\n\nimport \"github.com/frigg-host/frigg-host/abi\"\n\n")
+	s.eachOffered(func(c capability, f function, name string) {
+		fmt.Fprintf(&b, "%sfunc %s(h Host, r abi.%s) (abi.%s, error) { return call[abi.%s](h, %q, %q, r) }\n\n",
+			comment(name, f.Doc), name, f.Request, f.Response, f.Response, c.Name, f.Name)
+	})
+	return b.String()
+}
+
+// eachOffered visits the functions that this host answers, with their name in Go.
+func (s *contractSpec) eachOffered(visit func(c capability, f function, name string)) {
 	for _, c := range s.Capabilities {
 		for _, f := range c.Functions {
-			name := goName(c.Name) + goName(f.Name)
-			low := strings.ToLower(name[:1]) + name[1:]
-			if strings.HasPrefix(name, "HTTP") {
-				low = "http" + name[4:]
+			if !f.Reserved {
+				visit(c, f, goName(c.Name)+goName(f.Name))
 			}
-			fmt.Fprintf(&b, "//go:wasmimport frigg:host/%s %s\nfunc %s(request uint64) uint64\n\n", c.Name, f.Name, low)
-			fmt.Fprintf(&b, "%sfunc %s(r abi.%s) (abi.%s, error) { return call[abi.%s](%s, r) }\n\n",
-				comment(name, f.Doc), name, f.Request, f.Response, f.Response, low)
 		}
 	}
-	return b.String()
+}
+
+func lowerFirst(name string) string {
+	if rest, ok := strings.CutPrefix(name, "HTTP"); ok {
+		return "http" + rest
+	}
+	return strings.ToLower(name[:1]) + name[1:]
 }

@@ -36,6 +36,7 @@ func main() {
 		{"abi/SPEC.md", spec(c)},
 		{"host/plugin/capabilities_gen.go", gofmt(door(c))},
 		{"plugins/sdk/go/internal/wire/imports_gen.go", gofmt(imports(c))},
+		{"plugins/sdk/go/internal/wire/fakes_gen.go", gofmt(fakes(c))},
 	} {
 		old, _ := os.ReadFile(f.path)
 		if bytes.Equal(old, f.text) {

@@ -10,7 +10,7 @@ import "github.com/frigg-host/frigg-host/abi"
 func httpSend(request uint64) uint64
 
 // HTTPSend: Sends a request and answers with the response.
-func HTTPSend(r abi.HTTPRequest) (abi.HTTPResponse, error) {
+func HTTPSend(_ Host, r abi.HTTPRequest) (abi.HTTPResponse, error) {
 	return call[abi.HTTPResponse](httpSend, r)
 }
 
@@ -18,7 +18,7 @@ func HTTPSend(r abi.HTTPRequest) (abi.HTTPResponse, error) {
 func moduleCall(request uint64) uint64
 
 // ModuleCall: Calls a method; a fault of the module or vendor comes back as it is.
-func ModuleCall(r abi.ModuleCall) (abi.ModuleValue, error) {
+func ModuleCall(_ Host, r abi.ModuleCall) (abi.ModuleValue, error) {
 	return call[abi.ModuleValue](moduleCall, r)
 }
 
@@ -26,7 +26,7 @@ func ModuleCall(r abi.ModuleCall) (abi.ModuleValue, error) {
 func storageGet(request uint64) uint64
 
 // StorageGet: Reads.
-func StorageGet(r abi.StorageGet) (abi.StorageValue, error) {
+func StorageGet(_ Host, r abi.StorageGet) (abi.StorageValue, error) {
 	return call[abi.StorageValue](storageGet, r)
 }
 
@@ -34,19 +34,21 @@ func StorageGet(r abi.StorageGet) (abi.StorageValue, error) {
 func storagePut(request uint64) uint64
 
 // StoragePut: Writes.
-func StoragePut(r abi.StoragePut) (abi.Empty, error) { return call[abi.Empty](storagePut, r) }
+func StoragePut(_ Host, r abi.StoragePut) (abi.Empty, error) { return call[abi.Empty](storagePut, r) }
 
 //go:wasmimport frigg:host/storage delete
 func storageDelete(request uint64) uint64
 
 // StorageDelete: Removes.
-func StorageDelete(r abi.StorageDelete) (abi.Empty, error) { return call[abi.Empty](storageDelete, r) }
+func StorageDelete(_ Host, r abi.StorageDelete) (abi.Empty, error) {
+	return call[abi.Empty](storageDelete, r)
+}
 
 //go:wasmimport frigg:host/storage list
 func storageList(request uint64) uint64
 
 // StorageList: Lists keys.
-func StorageList(r abi.StorageList) (abi.StorageKeys, error) {
+func StorageList(_ Host, r abi.StorageList) (abi.StorageKeys, error) {
 	return call[abi.StorageKeys](storageList, r)
 }
 
@@ -54,7 +56,7 @@ func StorageList(r abi.StorageList) (abi.StorageKeys, error) {
 func mappingGet(request uint64) uint64
 
 // MappingGet: Looks up.
-func MappingGet(r abi.MappingGet) (abi.MappingValue, error) {
+func MappingGet(_ Host, r abi.MappingGet) (abi.MappingValue, error) {
 	return call[abi.MappingValue](mappingGet, r)
 }
 
@@ -62,7 +64,7 @@ func MappingGet(r abi.MappingGet) (abi.MappingValue, error) {
 func mappingPut(request uint64) uint64
 
 // MappingPut: Writes, all or none.
-func MappingPut(r abi.MappingPut) (abi.MappingPutResult, error) {
+func MappingPut(_ Host, r abi.MappingPut) (abi.MappingPutResult, error) {
 	return call[abi.MappingPutResult](mappingPut, r)
 }
 
@@ -70,13 +72,15 @@ func MappingPut(r abi.MappingPut) (abi.MappingPutResult, error) {
 func mappingDelete(request uint64) uint64
 
 // MappingDelete: Removes.
-func MappingDelete(r abi.MappingDelete) (abi.Empty, error) { return call[abi.Empty](mappingDelete, r) }
+func MappingDelete(_ Host, r abi.MappingDelete) (abi.Empty, error) {
+	return call[abi.Empty](mappingDelete, r)
+}
 
 //go:wasmimport frigg:host/mapping list
 func mappingList(request uint64) uint64
 
 // MappingList: Lists.
-func MappingList(r abi.MappingList) (abi.MappingEntries, error) {
+func MappingList(_ Host, r abi.MappingList) (abi.MappingEntries, error) {
 	return call[abi.MappingEntries](mappingList, r)
 }
 
@@ -84,7 +88,7 @@ func MappingList(r abi.MappingList) (abi.MappingEntries, error) {
 func queueEnqueue(request uint64) uint64
 
 // QueueEnqueue: Enqueues an event.
-func QueueEnqueue(r abi.QueueEnqueue) (abi.QueueJob, error) {
+func QueueEnqueue(_ Host, r abi.QueueEnqueue) (abi.QueueJob, error) {
 	return call[abi.QueueJob](queueEnqueue, r)
 }
 
@@ -92,7 +96,7 @@ func QueueEnqueue(r abi.QueueEnqueue) (abi.QueueJob, error) {
 func integrationUpdate(request uint64) uint64
 
 // IntegrationUpdate: Changes it and answers with the new record.
-func IntegrationUpdate(r abi.IntegrationUpdate) (abi.Integration, error) {
+func IntegrationUpdate(_ Host, r abi.IntegrationUpdate) (abi.Integration, error) {
 	return call[abi.Integration](integrationUpdate, r)
 }
 
@@ -100,7 +104,7 @@ func IntegrationUpdate(r abi.IntegrationUpdate) (abi.Integration, error) {
 func webhookEndpoint(request uint64) uint64
 
 // WebhookEndpoint: URL and secret handle, made on first use.
-func WebhookEndpoint(r abi.WebhookEndpoint) (abi.WebhookAddress, error) {
+func WebhookEndpoint(_ Host, r abi.WebhookEndpoint) (abi.WebhookAddress, error) {
 	return call[abi.WebhookAddress](webhookEndpoint, r)
 }
 
@@ -108,7 +112,7 @@ func WebhookEndpoint(r abi.WebhookEndpoint) (abi.WebhookAddress, error) {
 func cryptoHMACSign(request uint64) uint64
 
 // CryptoHMACSign: Signs.
-func CryptoHMACSign(r abi.HMACSign) (abi.HMACSignature, error) {
+func CryptoHMACSign(_ Host, r abi.HMACSign) (abi.HMACSignature, error) {
 	return call[abi.HMACSignature](cryptoHMACSign, r)
 }
 
@@ -116,56 +120,6 @@ func CryptoHMACSign(r abi.HMACSign) (abi.HMACSignature, error) {
 func cryptoHMACVerify(request uint64) uint64
 
 // CryptoHMACVerify: Compares in constant time.
-func CryptoHMACVerify(r abi.HMACVerify) (abi.HMACVerdict, error) {
+func CryptoHMACVerify(_ Host, r abi.HMACVerify) (abi.HMACVerdict, error) {
 	return call[abi.HMACVerdict](cryptoHMACVerify, r)
 }
-
-//go:wasmimport frigg:host/crypto jwt_verify
-func cryptoJWTVerify(request uint64) uint64
-
-// CryptoJWTVerify: Verifies a token.
-func CryptoJWTVerify(r abi.JWTVerify) (abi.JWTClaims, error) {
-	return call[abi.JWTClaims](cryptoJWTVerify, r)
-}
-
-//go:wasmimport frigg:host/notify send
-func notifySend(request uint64) uint64
-
-// NotifySend: Sends.
-func NotifySend(r abi.Notify) (abi.Empty, error) { return call[abi.Empty](notifySend, r) }
-
-//go:wasmimport frigg:host/schedule put
-func schedulePut(request uint64) uint64
-
-// SchedulePut: Creates or replaces.
-func SchedulePut(r abi.SchedulePut) (abi.Empty, error) { return call[abi.Empty](schedulePut, r) }
-
-//go:wasmimport frigg:host/schedule delete
-func scheduleDelete(request uint64) uint64
-
-// ScheduleDelete: Removes.
-func ScheduleDelete(r abi.ScheduleDelete) (abi.Empty, error) {
-	return call[abi.Empty](scheduleDelete, r)
-}
-
-//go:wasmimport frigg:host/stream read
-func streamRead(request uint64) uint64
-
-// StreamRead: Reads.
-func StreamRead(r abi.StreamRead) (abi.StreamChunk, error) {
-	return call[abi.StreamChunk](streamRead, r)
-}
-
-//go:wasmimport frigg:host/stream write
-func streamWrite(request uint64) uint64
-
-// StreamWrite: Writes.
-func StreamWrite(r abi.StreamWrite) (abi.StreamHandle, error) {
-	return call[abi.StreamHandle](streamWrite, r)
-}
-
-//go:wasmimport frigg:host/stream close
-func streamClose(request uint64) uint64
-
-// StreamClose: Closes.
-func StreamClose(r abi.StreamHandle) (abi.Empty, error) { return call[abi.Empty](streamClose, r) }
