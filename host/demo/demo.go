@@ -125,6 +125,7 @@ func (c *CRM) routes() http.Handler {
 	mux.HandleFunc("GET /style.css", showStyle)
 	mux.Handle("POST /contacts", forms.Handler(http.HandlerFunc(c.submitContact)))
 	mux.Handle("POST /deals/{id}/win", forms.Handler(http.HandlerFunc(c.submitWin)))
+	mux.Handle("POST /apps/{id}/revoke", forms.Handler(http.HandlerFunc(c.submitRevoke)))
 	mux.HandleFunc("GET /.well-known/oauth-authorization-server", c.metadata)
 	mux.HandleFunc("GET /oauth/authorize", c.authorize)
 	mux.Handle("POST /oauth/authorize", forms.Handler(http.HandlerFunc(c.decide)))

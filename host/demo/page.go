@@ -65,6 +65,7 @@ type noteRow struct {
 }
 
 type appRow struct {
+	ID     grantID
 	Client string
 	Scopes []scope
 	Since  time.Time
@@ -97,12 +98,13 @@ func (c *CRM) look() crmPage {
 		}
 		last := s.Deliveries[max(0, len(s.Deliveries)-shownNews):]
 		p.Deliveries = slices.Clone(last)
-		for _, g := range newest(s.Grants, shownNews, func(g grant) time.Time { return g.CreatedAt }) {
+		for id, g := range s.Grants {
 			if g.Refresh != "" {
-				p.Apps = append(p.Apps, appRow{g.Client, describe(g.Scopes), g.CreatedAt})
+				p.Apps = append(p.Apps, appRow{id, g.Client, describe(g.Scopes), g.CreatedAt})
 			}
 		}
 	})
+	slices.SortFunc(p.Apps, func(a, b appRow) int { return cmp.Or(b.Since.Compare(a.Since), cmp.Compare(a.ID, b.ID)) })
 	slices.Reverse(p.Deliveries)
 	slices.SortStableFunc(p.Deals, func(a, b dealRow) int {
 		return slices.Index(stages, a.Stage) - slices.Index(stages, b.Stage)
@@ -147,6 +149,14 @@ func fieldsOf(err error) fields {
 func (c *CRM) submitWin(w http.ResponseWriter, r *http.Request) {
 	err := c.change(User, func(a *act) error { return a.winDeal(dealID(r.PathValue("id"))) })
 	c.afterForm(w, r, err, "/#deals")
+}
+
+func (c *CRM) submitRevoke(w http.ResponseWriter, r *http.Request) {
+	err := c.change(User, func(a *act) error {
+		a.revoke(grantID(r.PathValue("id")))
+		return nil
+	})
+	c.afterForm(w, r, err, "/#apps")
 }
 
 // afterForm redirects, so that a reload does not send the form again.

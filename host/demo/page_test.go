@@ -3,6 +3,7 @@ package demo_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -78,6 +79,21 @@ func TestForms_ChangeAndRedirect(t *testing.T) {
 		t.Errorf("%s %v", kind, data)
 	}
 	v.form("/deals/deal_none/win", nil, nil).want(404)
+}
+
+func TestForms_TakeAccessBack(t *testing.T) {
+	t.Parallel()
+	v := start(t, demo.Config{})
+	c, other := v.connect(everything), v.connect(everything)
+	action := regexp.MustCompile(`action="(/apps/[^"]+/revoke)"`)
+	forms := action.FindAllStringSubmatch(v.send("GET", "/", nil, "").body, -1)
+	if len(forms) != 2 {
+		t.Fatalf("%d applications to take access from, want 2", len(forms))
+	}
+	v.form(forms[0][1], nil, nil).want(303)
+	if a, b := c.call("GET", "/me", "").status, other.call("GET", "/me", "").status; a+b != 200+401 {
+		t.Errorf("after one revocation the tokens give %d and %d", a, b)
+	}
 }
 
 func TestForms_SayWhatIsWrongAndKeepTheInput(t *testing.T) {

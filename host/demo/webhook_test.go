@@ -290,14 +290,14 @@ func TestWebhook_ManyEventsArriveOnceInOrder(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	last := ""
+	var last time.Time
 	for range n {
 		_, data := r.next(t).event(t)
-		if at := data["created_at"].(string); at <= last {
-			t.Fatalf("%s came after %s", at, last)
-		} else {
-			last = at
+		at, err := time.Parse(time.RFC3339Nano, data["created_at"].(string))
+		if err != nil || !at.After(last) {
+			t.Fatalf("%s came after %s: %v", at, last, err)
 		}
+		last = at
 	}
 	if len(r.got) != 0 {
 		t.Error("an event came twice")
