@@ -1,0 +1,121 @@
+package secret
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strings"
+	"sync"
+
+	"github.com/frigg-host/frigg-host/host/fault"
+)
+
+const (
+	// handlePrefix lets people and us see what it is. No encoder of URLs, forms or JSON touches a handle.
+	handlePrefix = "frigg_secret_"
+	handleLen    = len(handlePrefix) + 2*handleBytes
+	handleBytes  = 16
+	// maxReplaced bounds the text that handles grow into: a guest may repeat a short handle of a long secret.
+	maxReplaced = 64 << 20
+)
+
+// Handles lets a guest name secrets that it never sees. A table lives as long as the tree of calls it was made for; elsewhere
+// its handles mean nothing. The nil table knows none. Safe for concurrent use.
+type Handles struct {
+	parent *Handles
+
+	mu       sync.Mutex
+	byHandle map[string]Text
+	bySecret map[string]string
+}
+
+// NewHandles returns an empty table.
+func NewHandles() *Handles {
+	return &Handles{byHandle: map[string]Text{}, bySecret: map[string]string{}}
+}
+
+// Child returns a table that knows the handles of h, while h does not know those that the child issues.
+func (h *Handles) Child() *Handles {
+	c := NewHandles()
+	c.parent = h
+	return c
+}
+
+// Issue returns the handle of t: unguessable, and the same for the same secret.
+func (h *Handles) Issue(t Text) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if handle, ok := h.bySecret[t.Reveal()]; ok {
+		return handle
+	}
+	var raw [handleBytes]byte
+	rand.Read(raw[:]) // never fails: the process ends instead
+	handle := handlePrefix + hex.EncodeToString(raw[:])
+	h.byHandle[handle], h.bySecret[t.Reveal()] = t, handle
+	return handle
+}
+
+// Lookup returns the secret behind a handle. The fault is Invalid on side Guest.
+func (h *Handles) Lookup(handle string) (Text, error) {
+	for t := h; t != nil; t = t.parent {
+		t.mu.Lock()
+		found, ok := t.byHandle[handle]
+		t.mu.Unlock()
+		if ok {
+			return found, nil
+		}
+	}
+	return Text{}, fault.New(fault.Invalid, "secret.Handles",
+		"a handle of a secret is not known: it is good only during the call for which it was given").On(fault.Guest)
+}
+
+// Replace puts secrets in place of handles, each escaped for where it stands; a nil escape leaves it as it is. It returns the
+// secrets that are now in the text. Faults are on side Guest: Invalid for an unknown handle, TooLarge for a text that would
+// outgrow 64 MiB.
+func (h *Handles) Replace(s string, escape func(string) string) (out string, used []Text, err error) {
+	var b strings.Builder
+	for {
+		i := nextHandle(s)
+		if i < 0 {
+			break
+		}
+		t, err := h.Lookup(s[i : i+handleLen])
+		if err != nil {
+			return "", nil, err
+		}
+		v := t.Reveal()
+		if escape != nil {
+			v = escape(v)
+		}
+		if b.Len()+i+len(v) > maxReplaced {
+			return "", nil, fault.New(fault.TooLarge, "secret.Handles", "the request names secrets too often").On(fault.Guest)
+		}
+		b.WriteString(s[:i])
+		b.WriteString(v)
+		s, used = s[i+handleLen:], append(used, t)
+	}
+	if len(used) == 0 {
+		return s, nil, nil
+	}
+	b.WriteString(s)
+	return b.String(), used, nil
+}
+
+// HasHandle reports whether s holds something that looks like a handle.
+func HasHandle(s string) bool { return nextHandle(s) >= 0 }
+
+// nextHandle returns where the first handle begins, or -1.
+func nextHandle(s string) int {
+	for from := 0; ; {
+		i := strings.Index(s[from:], handlePrefix)
+		if i < 0 || len(s)-from-i < handleLen {
+			return -1
+		}
+		i += from
+		if isHex(s[i+len(handlePrefix) : i+handleLen]) {
+			return i
+		}
+		from = i + len(handlePrefix)
+	}
+}
+
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
