@@ -1,0 +1,180 @@
+package abi
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// integration judges what only integrations declare.
+func (c *checker) integration() {
+	m := c.m
+	c.foreign(PluginKindModule, map[string]bool{
+		"auth": m.Auth != nil, "api": m.API != nil, "methods": m.Methods != nil, "hooks": m.Hooks != nil,
+	})
+	if m.Config != nil {
+		c.formCheck("config", m.Config)
+		if m.DynamicConfig {
+			c.add("dynamic_config", "asks the guest for the form that `config` already is; keep one")
+		}
+	}
+	c.roles()
+	c.actions()
+	c.webhooks()
+	c.claims("events", m.Events)
+	c.claims("notifications", m.Notifications)
+	c.routes()
+	c.schedules()
+	seen := map[string]bool{}
+	for i, v := range m.SupportedVersions {
+		c.match(nth("supported_versions", i), v, semver, semverRule)
+		c.once(nth("supported_versions", i), v, seen)
+	}
+}
+
+func (c *checker) roles() {
+	seen := map[string]bool{}
+	for i, r := range c.m.Roles {
+		path := nth("roles", i)
+		c.match(at(path, "name"), r.Name, plainName, plainNameRule)
+		c.once(at(path, "name"), r.Name, seen)
+		c.match(at(path, "module"), r.Module, pluginName, pluginNameRule)
+		if r.Version != "" {
+			c.match(at(path, "version"), r.Version, semver, semverRule)
+		}
+	}
+}
+
+func (c *checker) actions() {
+	seen := map[string]bool{}
+	for i, a := range c.m.Actions {
+		path := nth("actions", i)
+		c.match(at(path, "name"), a.Name, eventName, eventNameRule)
+		c.once(at(path, "name"), a.Name, seen)
+		c.said(at(path, "title"), a.Title, "what people read on the button")
+	}
+}
+
+func (c *checker) webhooks() {
+	seen := map[string]bool{}
+	for i, w := range c.m.Webhooks {
+		path := nth("webhooks", i)
+		c.match(at(path, "name"), w.Name, plainName, plainNameRule)
+		c.once(at(path, "name"), w.Name, seen)
+		if w.Event != EventOnWebhook && w.Event != "" {
+			c.event(at(path, "event"), w.Event)
+		}
+		isRole := func(r Role) bool { return r.Name == w.Role }
+		switch {
+		case w.Hook != "" && w.Role == "":
+			c.add(at(path, "role"), "is missing: `hook` is one of a role's module")
+		case w.Role != "" && !slices.ContainsFunc(c.m.Roles, isRole):
+			c.add(at(path, "role"), "%q is not declared; add it to `roles`", clip(w.Role))
+		}
+	}
+}
+
+// event reports a name that is malformed or that the host itself sends.
+func (c *checker) event(path, name string) {
+	c.match(path, name, eventName, eventNameRule)
+	if slices.Contains([]string{EventOnCreate, EventOnUpdate, EventOnDelete, EventOnWebhook}, name) {
+		c.add(path, "%s is an event of the host; choose another name", name)
+	}
+}
+
+func (c *checker) claims(path string, claims []EventClaim) {
+	seen := map[string]bool{}
+	for i, e := range claims {
+		c.event(at(nth(path, i), "name"), e.Name)
+		c.once(at(nth(path, i), "name"), e.Name, seen)
+	}
+}
+
+var routePath = regexp.MustCompile(`^(/:?[A-Za-z0-9_.~-]+)+$|^/$`)
+
+func (c *checker) routes() {
+	seen := map[string]bool{}
+	for i, r := range c.m.Routes {
+		path := nth("routes", i)
+		c.method(at(path, "method"), r.Method)
+		c.match(at(path, "path"), r.Path, routePath, "must be a path such as /orders/:id")
+		c.once(path, r.Method+" "+r.Path, seen)
+		c.event(at(path, "event"), r.Event)
+	}
+}
+
+func (c *checker) schedules() {
+	seen := map[string]bool{}
+	for i, s := range c.m.Schedules {
+		path := nth("schedules", i)
+		c.match(at(path, "name"), s.Name, plainName, plainNameRule)
+		c.once(at(path, "name"), s.Name, seen)
+		c.event(at(path, "event"), s.Event)
+		switch {
+		case (s.Cron == "") == (s.EveryS == 0):
+			c.add(path, "say when: `cron` or `every_s`, one of them")
+		case s.Cron != "":
+			c.cron(at(path, "cron"), s.Cron)
+		}
+		if s.TimeZone != "" {
+			c.timeZone(at(path, "time_zone"), s.TimeZone)
+		}
+	}
+}
+
+func (c *checker) timeZone(path, name string) {
+	if _, err := time.LoadLocation(name); err != nil || name == "Local" {
+		c.add(path, "%q is not an IANA time zone such as Europe/Berlin", clip(name))
+	}
+}
+
+// cronFields are the five fields and their ranges; day of week counts Sunday as 0 and as 7.
+var cronFields = []struct {
+	name     string
+	low, top int
+}{{"minute", 0, 59}, {"hour", 0, 23}, {"day of month", 1, 31}, {"month", 1, 12}, {"day of week", 0, 7}}
+
+func (c *checker) cron(path, text string) {
+	fields := strings.Fields(text)
+	if len(fields) != len(cronFields) {
+		c.add(path, "%q must have five fields: minute, hour, day of month, month, day of week", clip(text))
+		return
+	}
+	for i, f := range cronFields {
+		if !cronField(fields[i], f.low, f.top) {
+			c.add(path, "%s %q must be *, a number from %d to %d, a range 1-5, a step */5, or a list of these", f.name, clip(fields[i]), f.low, f.top)
+		}
+	}
+}
+
+func cronField(text string, low, top int) bool {
+	for item := range strings.SplitSeq(text, ",") {
+		span, step, stepped := strings.Cut(item, "/")
+		if stepped && !inRange(step, 1, top) {
+			return false
+		}
+		if span == "*" {
+			continue
+		}
+		from, to, ranged := strings.Cut(span, "-")
+		if !inRange(from, low, top) || ranged && (!inRange(to, low, top) || atoi(to) < atoi(from)) {
+			return false
+		}
+	}
+	return true
+}
+
+func inRange(text string, low, top int) bool {
+	return len(text) <= 2 && strings.Trim(text, "0123456789") == "" && atoi(text) >= low && atoi(text) <= top
+}
+
+// atoi is -1 for what is not a number.
+func atoi(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return -1
+	}
+	return n
+}
