@@ -95,3 +95,27 @@ func (c jsonColumn) Scan(v any) error {
 	}
 	return json.Unmarshal([]byte(text), c.v)
 }
+
+// rawJSON is a TEXT with JSON that nobody here looks into, NULL when empty.
+func rawJSON(v *json.RawMessage) rawColumn { return rawColumn{v} }
+
+type rawColumn struct{ v *json.RawMessage }
+
+func (c rawColumn) Value() (driver.Value, error) {
+	if len(*c.v) == 0 {
+		return nil, nil
+	}
+	return string(*c.v), nil
+}
+
+func (c rawColumn) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*c.v = nil
+	case string:
+		*c.v = json.RawMessage(v)
+	default:
+		return fmt.Errorf("JSON is stored as %T", v)
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package job_test
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/store"
+)
+
+// handler is a job.Handler of a function.
+type handler func(context.Context, *job.Job) job.Outcome
+
+func (h handler) Work(ctx context.Context, j *job.Job) job.Outcome { return h(ctx, j) }
+
+// bench is a real store and workers on the fake clock of synctest.
+type bench struct {
+	db   *store.DB
+	stop context.CancelFunc
+	done chan error
+}
+
+func start(t *testing.T, slots int, h handler) *bench {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{DSN: filepath.Join(t.TempDir(), "jobs.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	b := &bench{db: db, stop: stop, done: make(chan error, 1)}
+	w := &job.Workers{Store: db, Handlers: map[string]job.Handler{"test": h}, Now: time.Now, Log: slog.New(slog.DiscardHandler), Slots: slots, Alone: true}
+	go func() { b.done <- w.Run(ctx, time.Second) }()
+	t.Cleanup(func() { b.end(t) })
+	return b
+}
+
+func (b *bench) end(t *testing.T) {
+	b.stop()
+	if err := <-b.done; err != nil {
+		t.Error(err)
+	}
+	b.done <- nil
+	if err := b.db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (b *bench) enqueue(t *testing.T, lane string) job.ID {
+	t.Helper()
+	id, _, err := b.db.Enqueue(t.Context(), job.New{ID: job.NewID(), Owner: "usr_a", Lane: lane, Kind: "test", MaxAttempts: 3, CreatedAt: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func (b *bench) job(t *testing.T, id job.ID) *job.Job {
+	t.Helper()
+	j, err := b.db.JobByID(t.Context(), "usr_a", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// until advances the fake clock second by second until the job is in a state.
+func (b *bench) until(t *testing.T, id job.ID, state job.State) *job.Job {
+	t.Helper()
+	for range 4 * 3600 {
+		if j := b.job(t, id); j.State == state {
+			return j
+		}
+		time.Sleep(time.Second) // of the fake clock
+	}
+	t.Fatalf("job is %s, want %s", b.job(t, id).State, state)
+	return nil
+}
+
+func TestWorkers_TryAgainAndBuryWhatKeepsFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries atomic.Int32
+		b := start(t, 2, func(context.Context, *job.Job) job.Outcome {
+			tries.Add(1)
+			return job.Outcome{Err: fault.New(fault.Unavailable, "test", "the vendor is away")}
+		})
+		j := b.until(t, b.enqueue(t, "a"), job.Dead)
+		if tries.Load() != 3 || j.Attempt != 3 || j.LastError != "the vendor is away" {
+			t.Errorf("%d tries, job %+v", tries.Load(), j)
+		}
+	})
+}
+
+func TestWorkers_HaltWhatAnotherTryCannotMend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, 2, func(context.Context, *job.Job) job.Outcome {
+			return job.Outcome{Err: fault.New(fault.Invalid, "test", "no such field")}
+		})
+		if j := b.until(t, b.enqueue(t, "a"), job.Halted); j.Attempt != 1 {
+			t.Errorf("tried %d times", j.Attempt)
+		}
+	})
+}
+
+func TestWorkers_APanicIsAFailedTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, 2, func(_ context.Context, j *job.Job) job.Outcome {
+			if j.Attempt == 1 {
+				panic("bug")
+			}
+			return job.Outcome{}
+		})
+		b.until(t, b.enqueue(t, "a"), job.Done)
+	})
+}
+
+func TestWorkers_RateLimitsAndDefersDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries atomic.Int32
+		began := time.Now()
+		b := start(t, 2, func(context.Context, *job.Job) job.Outcome {
+			switch n := tries.Add(1); {
+			case n <= 5:
+				return job.Outcome{Err: &fault.Error{Kind: fault.RateLimited, Side: fault.Remote, Msg: "slow down", RetryAfter: time.Minute}}
+			case n <= 10:
+				return job.Outcome{Defer: time.Minute}
+			}
+			return job.Outcome{}
+		})
+		j := b.until(t, b.enqueue(t, "a"), job.Done)
+		if j.Attempt != 1 || time.Since(began) < 10*time.Minute {
+			t.Errorf("attempt %d after %s", j.Attempt, time.Since(began))
+		}
+	})
+}
+
+func TestWorkers_ALaneIsOneAfterAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running, most, others atomic.Int32
+		var mu sync.Mutex
+		var order []job.ID
+		b := start(t, 4, func(_ context.Context, j *job.Job) job.Outcome {
+			if j.Lane == "other" {
+				others.Add(1)
+				return job.Outcome{}
+			}
+			most.Store(max(most.Load(), running.Add(1)))
+			time.Sleep(time.Second)
+			mu.Lock()
+			order = append(order, j.ID)
+			mu.Unlock()
+			running.Add(-1)
+			return job.Outcome{}
+		})
+		var want []job.ID
+		for range 5 {
+			want = append(want, b.enqueue(t, "a"))
+		}
+		b.enqueue(t, "other")
+		b.until(t, want[4], job.Done)
+		if most.Load() != 1 || others.Load() != 1 {
+			t.Errorf("%d of one lane at once, %d of the other lane", most.Load(), others.Load())
+		}
+		for i := range want {
+			if order[i] != want[i] {
+				t.Fatalf("order %v, want %v", order, want)
+			}
+		}
+	})
+}
+
+func TestWorkers_StopHandsBackWithoutCounting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		entered := make(chan struct{})
+		b := start(t, 1, func(ctx context.Context, _ *job.Job) job.Outcome {
+			close(entered)
+			<-ctx.Done()
+			return job.Outcome{Err: ctx.Err()}
+		})
+		id := b.enqueue(t, "a")
+		<-entered
+		b.stop()
+		if err := <-b.done; err != nil {
+			t.Fatal(err)
+		}
+		b.done <- nil
+		if j := b.job(t, id); j.State != job.Queued || j.Attempt != 0 {
+			t.Errorf("job is %s after %d attempts", j.State, j.Attempt)
+		}
+	})
+}
+
+func TestWorkers_ALongJobKeepsItsLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int32
+		b := start(t, 4, func(ctx context.Context, _ *job.Job) job.Outcome {
+			runs.Add(1)
+			select {
+			case <-ctx.Done():
+				return job.Outcome{Err: ctx.Err()}
+			case <-time.After(5 * time.Minute):
+				return job.Outcome{}
+			}
+		})
+		b.until(t, b.enqueue(t, "a"), job.Done)
+		if runs.Load() != 1 {
+			t.Errorf("ran %d times", runs.Load())
+		}
+	})
+}
+
+func TestWorkers_AnUnknownKindIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, 1, nil)
+		id, _, err := b.db.Enqueue(t.Context(), job.New{ID: job.NewID(), Owner: "usr_a", Lane: "a", Kind: "nonsense", CreatedAt: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j := b.until(t, id, job.Halted); j.LastError == "" {
+			t.Error("no reason is kept")
+		}
+	})
+}

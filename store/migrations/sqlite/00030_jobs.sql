@@ -1,0 +1,26 @@
+-- +goose Up
+
+CREATE TABLE jobs (
+	id           TEXT PRIMARY KEY,
+	owner        TEXT NOT NULL,
+	lane         TEXT NOT NULL,
+	kind         TEXT NOT NULL,
+	payload      TEXT NOT NULL,
+	state        TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'halted', 'dead')),
+	attempt      INTEGER NOT NULL DEFAULT 0,
+	max_attempts INTEGER NOT NULL,
+	run_at       INTEGER NOT NULL,
+	unique_key   TEXT,
+	last_error   TEXT,
+	epoch        INTEGER NOT NULL DEFAULT 0,
+	lease_owner  TEXT,
+	lease_until  INTEGER,
+	created_at   INTEGER NOT NULL,
+	finished_at  INTEGER
+) STRICT;
+
+CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'queued';
+CREATE INDEX jobs_running ON jobs (lane) WHERE state = 'running';
+CREATE INDEX jobs_owner ON jobs (owner, id);
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'done';
+CREATE UNIQUE INDEX jobs_unique ON jobs (unique_key) WHERE unique_key IS NOT NULL AND state IN ('queued', 'running');

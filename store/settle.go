@@ -1,0 +1,5 @@
+package store
+
+import "time"
+
+func settleWith(tx *Tx, with any, now time.Time) error { return nil }
