@@ -21,7 +21,7 @@ const maxBatch = 128
 // caller.
 //
 // An act runs while everybody else waits, and it may be undone after it has returned nil. So it does no I/O, takes no
-// locks, calls no guest, and changes no Go state that matters if Write returns an error.
+// locks, calls no guest and not Write, and changes no Go state that matters if Write returns an error.
 //
 // If ctx ends before the act has its turn, the act never runs. Later the end of ctx changes nothing: Write returns what
 // really happened.
@@ -139,60 +139,69 @@ func (w *writer) commit(batch []*request) {
 	if len(taken) == 0 {
 		return
 	}
-	results, err := w.transact(taken)
+	results := make([]error, len(taken))
+	if err := w.transact(taken, results); err != nil {
+		w.reset()
+		spread(results, err)
+	}
 	for i, r := range taken {
-		if err != nil {
-			r.answer <- err
-		} else {
-			r.answer <- results[i]
-		}
+		r.answer <- results[i]
 	}
 }
 
-// transact returns one result for each request, or the error that undid them all.
-func (w *writer) transact(batch []*request) ([]error, error) {
+// transact sets the result of each request, and returns an error if all of them were undone.
+func (w *writer) transact(batch []*request, results []error) error {
 	if w.conn == nil {
 		if err := w.connect(); err != nil {
-			return nil, at("store.Write", err, nil)
+			return err
 		}
 	}
 	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
-		w.reset()
-		return nil, at("store.Write", err, nil)
+		return err
 	}
-	results := make([]error, len(batch))
 	for i, r := range batch {
-		var lost error
-		if results[i], lost = w.attempt(r.act); lost != nil {
-			w.reset()
-			return nil, at("store.Write", lost, nil)
+		if err := w.attempt(r.act, &results[i]); err != nil {
+			return err
 		}
 	}
 	if err := w.exec("COMMIT"); err != nil {
-		w.reset()
-		return nil, at("store.Write", err, nil)
+		return err
 	}
 	w.commits.Add(1)
-	return results, nil
+	return nil
 }
 
-// attempt runs one act in a savepoint. lost means that the transaction around it is gone.
-func (w *writer) attempt(act func(tx *Tx) error) (failed, lost error) {
-	if err := w.exec("SAVEPOINT act"); err != nil {
-		return nil, err
+// spread tells those whose act was fine that all was undone; those who failed keep their own error.
+func spread(results []error, err error) {
+	undone := classify(err)
+	var f *fault.Error
+	if !errors.As(undone, &f) || f.Kind != fault.Unavailable {
+		undone = fault.New(fault.Unavailable, "store.Write", "the write was undone together with others; try again").With(err)
 	}
-	tx := &Tx{texts: &w.texts}
-	failed = call(act, tx)
-	if failed == nil {
-		failed = tx.failed
-	}
-	tx.failed = errOver
-	if failed != nil {
-		if err := w.exec("ROLLBACK TO act"); err != nil {
-			return nil, errors.Join(failed, err)
+	for i := range results {
+		if results[i] == nil {
+			results[i] = undone
 		}
 	}
-	return failed, w.exec("RELEASE act")
+}
+
+// attempt runs one act in a savepoint and sets its result. It returns an error if the transaction around it is gone.
+func (w *writer) attempt(act func(tx *Tx) error, result *error) error {
+	if err := w.exec("SAVEPOINT act"); err != nil {
+		return err
+	}
+	tx := &Tx{texts: &w.texts}
+	*result = call(act, tx)
+	if *result == nil {
+		*result = tx.failed
+	}
+	tx.failed = errOver
+	if *result != nil {
+		if err := w.exec("ROLLBACK TO act"); err != nil {
+			return err
+		}
+	}
+	return w.exec("RELEASE act")
 }
 
 // call turns a panic into an error.
