@@ -104,19 +104,25 @@ func (c *call) exchange(ctx context.Context, h hop) (*Response, *hop, error) {
 		return nil, nil, err
 	}
 	defer res.Body.Close()
-	next, err := c.redirected(h, res)
-	if next != nil {
-		drain(res.Body)
-		return nil, next, nil
-	}
-	var answer *Response
-	if err == nil {
-		answer, err = c.read(h, res)
-	}
+	answer, next, err := c.take(ctx, h, res)
 	if err != nil {
 		return nil, nil, &answeredError{res.StatusCode, err}
 	}
-	return answer, nil, nil
+	return answer, next, nil
+}
+
+// take returns the answer to h, or where it redirects to.
+func (c *call) take(ctx context.Context, h hop, res *http.Response) (*Response, *hop, error) {
+	next, err := c.redirected(h, res)
+	if err != nil {
+		return nil, nil, err
+	}
+	if next != nil {
+		drain(res)
+		return nil, next, context.Cause(ctx) // draining may have used up the time
+	}
+	answer, err := c.read(h, res)
+	return answer, nil, err
 }
 
 func (c *call) send(ctx context.Context, out *Outgoing) (*http.Response, error) {

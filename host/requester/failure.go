@@ -186,10 +186,14 @@ func isBadGzip(err error) bool {
 	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt)
 }
 
-// isBroken reports a connection that failed before an answer, for reasons that a second try can cure.
+// isBroken reports a connection that failed before an answer, for reasons that a second try can cure. A fault is never one: it
+// may come from an Authorizer, whose own troubles with the network are not ours.
 func isBroken(err error) bool {
-	var answered *answeredError
-	if errors.As(err, &answered) {
+	var (
+		answered *answeredError
+		own      *fault.Error
+	)
+	if errors.As(err, &answered) || errors.As(err, &own) {
 		return false
 	}
 	for _, cure := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.ECONNABORTED, syscall.EPIPE} {

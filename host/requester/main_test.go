@@ -209,3 +209,14 @@ func (f authorize) Authorize(_ context.Context, out *requester.Outgoing) ([]secr
 	return f(out), nil
 }
 func (authorize) Renew(context.Context, *requester.Response) (bool, error) { return false, nil }
+
+// watching remembers what Renew was shown.
+type watching struct {
+	bearer
+	saw string
+}
+
+func (w *watching) Renew(_ context.Context, rejected *requester.Response) (bool, error) {
+	w.saw = rejected.Header.Get("X-Echo")
+	return false, nil
+}

@@ -151,11 +151,17 @@ func TestAuthorizer_MayNotChangeWhereItGoes(t *testing.T) {
 	base, requests := vendor(t, echo)
 	other, others := vendor(t, echo)
 	for name, change := range map[string]authorize{
-		"host":         func(out *requester.Outgoing) []secret.Text { out.URL.Host = strings.TrimPrefix(other, "http://"); return nil },
-		"scheme":       func(out *requester.Outgoing) []secret.Text { out.URL.Scheme = "https"; return nil },
-		"user":         func(out *requester.Outgoing) []secret.Text { out.URL.Opaque = "//u@h/"; return nil },
-		"host header":  func(out *requester.Outgoing) []secret.Text { out.Header["host"] = []string{"x"}; return nil },
-		"framing":      func(out *requester.Outgoing) []secret.Text { out.Header.Set("Transfer-Encoding", "chunked"); return nil },
+		"host": func(out *requester.Outgoing) []secret.Text {
+			out.URL.Host = strings.TrimPrefix(other, "http://")
+			return nil
+		},
+		"scheme":      func(out *requester.Outgoing) []secret.Text { out.URL.Scheme = "https"; return nil },
+		"user":        func(out *requester.Outgoing) []secret.Text { out.URL.Opaque = "//u@h/"; return nil },
+		"host header": func(out *requester.Outgoing) []secret.Text { out.Header["host"] = []string{"x"}; return nil },
+		"framing": func(out *requester.Outgoing) []secret.Text {
+			out.Header.Set("Transfer-Encoding", "chunked")
+			return nil
+		},
 		"content size": func(out *requester.Outgoing) []secret.Text { out.Header.Set("Content-Length", "3"); return nil },
 	} {
 		_, err := open(t).Do(t.Context(), allow(t, base, other), requester.Request{URL: base}, change)

@@ -92,5 +92,11 @@ func (c *call) tooLarge() error {
 		Msg: fmt.Sprintf("the answer of %s has more than %d bytes: ask for less at a time, or allow more", c.host, c.maxBody)}
 }
 
-// drain reads a little of an answer that nobody wants, so that the connection can be used again.
-func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, 4<<10) }
+const drainable = 4 << 10
+
+// drain reads a short answer that nobody wants, so that the connection can be used again.
+func drain(res *http.Response) {
+	if res.ContentLength > 0 && res.ContentLength <= drainable {
+		_, _ = io.CopyN(io.Discard, res.Body, res.ContentLength)
+	}
+}
