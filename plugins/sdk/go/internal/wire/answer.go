@@ -45,17 +45,18 @@ func Answer(h Host, export string, input []byte) (answer []byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			fmt.Fprintf(os.Stderr, "panic: %v\n\n%s", p, debug.Stack())
-			answer = encode(nil, &frigg.Fault{Kind: frigg.KindInternal, Side: frigg.SideGuest, Message: fmt.Sprintf("%s: panic: %v", export, p)})
+			answer = Encode(nil, &frigg.Fault{Kind: frigg.KindInternal, Side: frigg.SideGuest, Message: fmt.Sprintf("%s: panic: %v", export, p)})
 		}
 	}()
 	f, ok := exports[export]
 	if !ok {
-		return encode(nil, frigg.Unsupported("this plugin does not offer %s", export))
+		return Encode(nil, frigg.Unsupported("this plugin does not offer %s", export))
 	}
-	return encode(f(h, input))
+	return Encode(f(h, input))
 }
 
-func encode(value any, err error) []byte {
+// Encode writes value, or the fault in err, as an abi.Answer.
+func Encode(value any, err error) []byte {
 	var a abi.Answer
 	if err == nil {
 		a.Value, err = json.Marshal(value)
@@ -76,8 +77,8 @@ func faultMessage(err error) abi.Fault {
 	return abi.Fault{Kind: f.Kind, Side: f.Side, Message: f.Message, RetryAfterMS: f.RetryAfter.Milliseconds(), Halt: f.Halt, Status: int64(f.Status)}
 }
 
-// decodeAnswer reads what a host function answered.
-func decodeAnswer[T any](b []byte) (T, error) {
+// DecodeAnswer reads an abi.Answer: its value, or its fault as an error.
+func DecodeAnswer[T any](b []byte) (T, error) {
 	var a abi.Answer
 	var value T
 	if err := Decode(b, &a, "the host's answer"); err != nil {

@@ -36,5 +36,5 @@ func call[T any](h Host, capability, function string, request any) (T, error) {
 	if h.Fake == nil {
 		return none, frigg.Unsupported("%s.%s: no host here; tests get one from package friggtest", capability, function)
 	}
-	return decodeAnswer[T](h.Fake.Serve(capability, function, b))
+	return DecodeAnswer[T](h.Fake.Serve(capability, function, b))
 }

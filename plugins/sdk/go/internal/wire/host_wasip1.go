@@ -49,7 +49,7 @@ func call[T any](function func(uint64) uint64, request any) (T, error) {
 	b = read(answer)
 	free(answer) // last in, first out: the kernel takes the space back
 	free(question)
-	return decodeAnswer[T](b)
+	return DecodeAnswer[T](b)
 }
 
 func (Host) log(level slog.Level, text string) {
