@@ -1,0 +1,62 @@
+# frigg-host. `make` alone says what there is.
+GO          ?= go
+PLUGINS     := gitea stripe caldav tidepool stripe-gitea tidepool-welcome
+WASM        := $(PLUGINS:%=build/plugins/%.wasm)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+BENCHCOUNT  ?= 5
+
+.DEFAULT_GOAL := help
+.PHONY: help run build wasm test race e2e generate verify lint bench fuzz clean FORCE
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build wasm ## build everything and start the demo: a vendor, an account, live work
+	./bin/frigg-host demo --plugins build/plugins
+
+build: ## build bin/frigg-host
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/frigg-host ./cmd/frigg-host
+
+wasm: $(WASM) ## build the example plugins into build/plugins with the plain Go toolchain
+
+# The Go toolchain knows best what changed, so it is always asked; the packed file is only touched when it differs.
+build/plugins/%.wasm: FORCE build
+	@mkdir -p build/raw build/plugins
+	@GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags='-s -w' -o build/raw/$*.wasm ./plugins/examples/$*
+	@./bin/frigg-host plugin pack --manifest plugins/examples/$*/manifest.yaml build/raw/$*.wasm -o build/raw/$*.packed
+	@cmp -s build/raw/$*.packed $@ || { cp build/raw/$*.packed $@.part && mv $@.part $@ && echo "built $@"; }
+
+test: wasm ## run every test with the race detector
+	$(GO) vet ./...
+	$(GO) test -race -timeout 20m ./...
+
+race: test ## the same as test
+
+e2e: build wasm ## run the road against servers that nobody here wrote (Gitea, oidc-provider, stripe-mock); slow the first time
+	$(GO) run ./cmd/frigg-host/e2e/lab/install
+	$(GO) test -tags e2e -count=1 -timeout 30m ./cmd/frigg-host/e2e/...
+
+generate: ## write what follows from abi/abi.yaml
+	$(GO) run ./abi/gen
+
+verify: ## fail if something generated is stale, unformatted or not tidy
+	$(GO) run ./abi/gen -check
+	@test -z "$$(gofmt -l abi cmd host plugins store)" || { gofmt -l abi cmd host plugins store; echo "run gofmt"; exit 1; }
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+
+lint: ## vet, staticcheck, gofumpt
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	@test -z "$$($(GO) run $(GOFUMPT) -l abi cmd host plugins store)" || { $(GO) run $(GOFUMPT) -l abi cmd host plugins store; exit 1; }
+
+bench: ## benchmarks, ready for benchstat
+	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./host/guest/... ./store/...
+
+fuzz: ## each fuzz target for a minute
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
+		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$p || exit 1; done; done
+
+clean: ## remove what was built
+	rm -rf bin build
