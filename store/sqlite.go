@@ -67,11 +67,12 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	return &DB{writer: w, reads: reads, texts: statements{prepare: reads.PrepareContext}, lock: lock}, nil
 }
 
-// The pragmas of every connection. busy_timeout comes first, since switching to WAL may have to wait; page_size acts only
-// on a new file, before the switch. FULL is what an acknowledgement rests on: the log is synced at every commit.
+// The pragmas of every connection. The driver applies busy_timeout first and the others in alphabetical order, whatever the
+// order here; the switch to WAL is not among them because page_size, which acts on a new file only, must come before it.
+// FULL is what an acknowledgement rests on: the log is synced at every commit.
 var pragmas = []string{
-	"busy_timeout(10000)", "page_size(8192)", "journal_mode(WAL)", "synchronous(FULL)", "fullfsync(1)", "foreign_keys(1)",
-	"temp_store(MEMORY)", "cache_size(-32000)", "journal_size_limit(67108864)",
+	"busy_timeout(10000)", "cache_size(-32000)", "foreign_keys(1)", "fullfsync(1)", "journal_size_limit(67108864)",
+	"page_size(8192)", "synchronous(FULL)", "temp_store(MEMORY)",
 }
 
 func writerDSN(path string) string {
@@ -79,12 +80,13 @@ func writerDSN(path string) string {
 }
 
 func readerDSN(path string) string {
-	return sqliteDSN(path, url.Values{}, slices.Concat(pragmas, []string{"query_only(1)", "mmap_size(268435456)"})...)
+	return sqliteDSN(path, url.Values{"_query_only": {"1"}}, slices.Concat(pragmas, []string{"mmap_size(268435456)"})...)
 }
 
 // sqliteDSN returns a file: address, since SQLite ignores parameters behind a plain path.
 func sqliteDSN(path string, query url.Values, pragmas ...string) string {
 	query["_pragma"] = pragmas
+	query.Set("_journal_mode", "WAL")
 	query.Set("_dqs", "0")
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String()
 }

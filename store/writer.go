@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -107,6 +108,9 @@ func (w *writer) run() {
 	defer close(w.ended)
 	batch := make([]*request, 0, maxBatch)
 	for first := range w.queue {
+		if len(batch) > 1 {
+			runtime.Gosched() // those just answered come again: let them, so that they share this commit
+		}
 		batch = w.drain(append(batch[:0], first))
 		w.commit(batch)
 	}
