@@ -1,6 +1,7 @@
 package requester
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/secret"
 )
 
 func TestGuard_Check(t *testing.T) {
@@ -212,5 +214,26 @@ func TestBudgets_Hammer(t *testing.T) {
 	}
 	if len(bs.byKey) != 0 {
 		t.Errorf("%d entries stay", len(bs.byKey))
+	}
+}
+
+func BenchmarkScrub_10MiB(b *testing.B) {
+	ordinary := `{"id":"0123456789","name":"a / b + c"},`
+	for _, c := range []struct{ name, secret, text string }{
+		{"plain", "sk_live_51NzQabcdefghij", ordinary},
+		{"with signs", "/a29.a0AfB/yC+x=y==", ordinary},
+		{"only signs", "+/=!$%&/()=?", ordinary},
+		{"hostile: anchors everywhere", "/abc/def/", "abc"},
+		{"hostile: starts everywhere", "++++++++++", "+++++++++?"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			body := bytes.Repeat([]byte(c.text), 10<<20/len(c.text))
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				var s scrubber
+				s.add([]secret.Text{secret.NewText(c.secret)})
+				s.bytes(body)
+			}
+		})
 	}
 }

@@ -4,14 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
-	"fmt"
-	"html"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/frigg-host/frigg-host/host/secret"
 )
@@ -33,12 +28,6 @@ type scrubber struct {
 	names []string // lower-case secrets, for header names
 }
 
-// form is one way in which a secret can be written: a literal or, where characters have several spellings, an expression.
-type form struct {
-	literal string
-	re      *regexp.Regexp
-}
-
 func (s *scrubber) add(secrets []secret.Text) {
 	for _, t := range secrets {
 		v := t.Reveal()
@@ -56,50 +45,7 @@ func (s *scrubber) add(secrets []secret.Text) {
 		}
 	}
 	// A secret that contains another goes first, or its rest would stay.
-	slices.SortStableFunc(s.forms, func(a, b form) int { return cmp.Compare(len(b.literal), len(a.literal)) })
-}
-
-// formOf keeps the plain value as the literal, also of an expression: for the order, and when no expression can be made.
-func formOf(v string) form {
-	f := form{literal: v}
-	var pattern strings.Builder
-	plain := true
-	for _, r := range v {
-		spellings := spell(r)
-		plain = plain && len(spellings) == 1
-		pattern.WriteString("(?:" + strings.Join(spellings, "|") + ")")
-	}
-	if !plain && utf8.ValidString(v) {
-		f.re, _ = regexp.Compile(pattern.String()) // an error means that it is too large
-	}
-	return f
-}
-
-// spell returns regular expressions for the ways in which a character is written. Characters that no encoder touches
-// (RFC 3986 "unreserved") have one.
-func spell(r rune) []string {
-	self := regexp.QuoteMeta(string(r))
-	if r < utf8.RuneSelf && (isToken(string(r)) && strings.IndexRune("!#$%&'*+^`|", r) < 0) {
-		return []string{self}
-	}
-	var percent, unicode strings.Builder
-	for _, b := range []byte(string(r)) {
-		fmt.Fprintf(&percent, "%%%02x", b)
-	}
-	for _, u := range utf16.Encode([]rune{r}) {
-		fmt.Fprintf(&unicode, `\\u%04x`, u)
-	}
-	all := []string{self, "(?i:" + percent.String() + ")", "(?i:" + unicode.String() + ")", fmt.Sprintf("&#0*%d;", r), fmt.Sprintf("(?i:&#x0*%x;)", r)}
-	if r < utf8.RuneSelf {
-		all = append(all, `\\`+self)
-	}
-	if short, ok := map[rune]string{' ': `\+`, '\n': `\\n`, '\r': `\\r`, '\t': `\\t`, '"': "&quot;", '\'': "&apos;"}[r]; ok {
-		all = append(all, short)
-	}
-	if named := html.EscapeString(string(r)); named != string(r) {
-		all = append(all, regexp.QuoteMeta(named))
-	}
-	return all
+	slices.SortStableFunc(s.forms, func(a, b form) int { return cmp.Compare(len(b.raw), len(a.raw)) })
 }
 
 // base64Cores returns the characters that v settles in the base64 of any text that contains it: one run for each of the three
@@ -120,12 +66,7 @@ func base64Cores(v string) []string {
 
 func (s *scrubber) bytes(b []byte) []byte {
 	for _, f := range s.forms {
-		switch {
-		case f.re != nil && f.re.Match(b):
-			b = f.re.ReplaceAllLiteral(b, []byte(redacted))
-		case f.re == nil && bytes.Contains(b, []byte(f.literal)):
-			b = bytes.ReplaceAll(b, []byte(f.literal), []byte(redacted))
-		}
+		b = f.remove(b)
 	}
 	return b
 }
@@ -155,4 +96,6 @@ func (s *scrubber) header(h http.Header) {
 }
 
 // found reports whether t holds a secret in any form.
-func (s *scrubber) found(t string) bool { return s.text(t) != t }
+func (s *scrubber) found(t string) bool {
+	return len(s.forms) > 0 && !bytes.Equal(s.bytes([]byte(t)), []byte(t))
+}

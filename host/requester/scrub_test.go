@@ -288,31 +288,3 @@ func echoServer(f *testing.F) (string, func()) {
 	go func() { _ = s.Serve(l) }()
 	return "http://" + l.Addr().String(), func() { _ = s.Close() }
 }
-
-func BenchmarkScrub_10MiB(b *testing.B) {
-	body := strings.Repeat(`{"id":"0123456789","name":"a / b + c"},`, 10<<20/40)
-	base, release := "", func() {}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, body) })}
-	go func() { _ = s.Serve(l) }()
-	base, release = "http://"+l.Addr().String(), func() { _ = s.Close() }
-	defer release()
-	r := requester.New(requester.Config{AllowPrivate: loopback})
-	defer r.Close()
-	for _, c := range []struct{ name, secret string }{{"none", ""}, {"plain", "sk_live_51NzQabcdefghij"}, {"signs", "ya29.a0AfB/yC+x=y=="}, {"sign first", "/ab+c0AfB/yC+x=y=="}} {
-		b.Run(c.name, func(b *testing.B) {
-			b.SetBytes(int64(len(body)))
-			for b.Loop() {
-				_, err := r.Do(b.Context(), allow(b, base), requester.Request{URL: base, MaxResponseBytes: 20 << 20}, authorize(func(*requester.Outgoing) []secret.Text {
-					return []secret.Text{secret.NewText(c.secret)}
-				}))
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
