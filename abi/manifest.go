@@ -121,3 +121,37 @@ func at(path, field string) string {
 
 // nth makes the path of an element below path.
 func nth(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+
+// ManifestName gives the name in a manifest that may have any problems, "" if there is no valid one.
+func ManifestName(data []byte) string {
+	var m struct {
+		Name string `json:"name"`
+	}
+	if len(data) > LimitManifestBytes || json.Unmarshal(data, &m) != nil || !pluginName.MatchString(m.Name) {
+		return ""
+	}
+	return m.Name
+}
+
+// ReservedFields lists the paths of fields in use that the contract has a shape for and version 1 does not act on.
+func ReservedFields(m *Manifest) []string {
+	var paths []string
+	use := func(used bool, path string) {
+		if used {
+			paths = append(paths, path)
+		}
+	}
+	if m.Auth != nil {
+		use(len(m.Auth.FormSteps) > 0, "auth.form_steps")
+		use(len(m.Auth.FallbackSettings) > 0, "auth.fallback_settings")
+	}
+	if m.API != nil {
+		use(m.API.Idempotency != nil && m.API.Idempotency.Field != "", "api.idempotency.field")
+		use(len(m.API.SecretResponses) > 0, "api.secret_responses")
+	}
+	for i, h := range m.Hooks {
+		use(h.Handshake != nil, at(nth("hooks", i), "handshake"))
+		use(h.RenewBeforeS > 0, at(nth("hooks", i), "renew_before_s"))
+	}
+	return paths
+}
