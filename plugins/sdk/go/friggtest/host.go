@@ -57,6 +57,9 @@ func (h *Host) KillAfter(function string) {
 	h.interrupt(function, interruption{kill: true, after: true})
 }
 
+// Pass lets the next call of a host function be served as usual, so that a later one can be chosen.
+func (h *Host) Pass(function string) { h.interrupt(function, interruption{}) }
+
 func (h *Host) interrupt(function string, i interruption) {
 	h.points[function] = append(h.points[function], i)
 }

@@ -273,9 +273,9 @@ func (f *Integration) listMapping(q abi.MappingList) (abi.MappingEntries, error)
 }
 
 func (f *Integration) enqueue(q abi.QueueEnqueue) (abi.QueueJob, error) {
-	f.enqueued++
 	key := q.UniqueKey
 	if key == "" {
+		f.enqueued++
 		key = fmt.Sprintf("%s#%d", f.last.Delivery.ID, f.enqueued)
 	}
 	waits := slices.ContainsFunc(f.Queue, func(j Job) bool { return j.Key == key })

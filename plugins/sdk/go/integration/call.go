@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"log/slog"
+	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/frigg"
@@ -94,7 +95,16 @@ type Event[T any] string
 // EnqueueOption changes how an event is enqueued.
 type EnqueueOption func(*abi.QueueEnqueue)
 
-// Enqueue adds an event to the work of this record. A handler that runs again for the same delivery enqueues once.
+// UniqueKey lets nothing be enqueued while an event with the same key waits. Without it the key is the delivery and the ordinal
+// of the call, so that a handler that runs again enqueues once.
+func UniqueKey(key string) EnqueueOption { return func(r *abi.QueueEnqueue) { r.UniqueKey = key } }
+
+// Delay lets the event wait before it is worked off.
+func Delay(d time.Duration) EnqueueOption {
+	return func(r *abi.QueueEnqueue) { r.DelayMS = d.Milliseconds() }
+}
+
+// Enqueue adds an event to the work of this record.
 func Enqueue[T any](c *Call, event Event[T], data T, options ...EnqueueOption) error {
 	b, err := json.Marshal(data)
 	if err != nil {
