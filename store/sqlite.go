@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -36,6 +37,9 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 			lock.release()
 		}
 	}()
+	if err := createFile(path); err != nil {
+		return nil, err
+	}
 	pool, err := sql.Open("sqlite", writerDSN(path))
 	if err != nil {
 		return nil, at("store.Open", err, nil)
@@ -65,6 +69,16 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 		return nil, at("store.Open", err, nil)
 	}
 	return &DB{writer: w, reads: reads, texts: statements{prepare: reads.PrepareContext}, lock: lock}, nil
+}
+
+// createFile makes the file readable by this user only, before SQLite would make it readable by all. The log beside it gets
+// the same mode.
+func createFile(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fault.New(fault.Unavailable, "store.Open", "the database file %s cannot be read or written", path).With(err)
+	}
+	return file.Close()
 }
 
 // The pragmas of every connection. The driver applies busy_timeout first and the others in alphabetical order, whatever the

@@ -161,6 +161,24 @@ func TestShared_HostsSeeEachOthersWrites(t *testing.T) {
 	}
 }
 
+func TestOpen_LetsNobodyElseReadItsFiles(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	scratch(t, path)
+	files, err := filepath.Glob(path + "*")
+	noError(t, err)
+	if len(files) < 4 { // the database, its log, the log's index and the lock
+		t.Errorf("found %v", files)
+	}
+	for _, file := range files {
+		info, err := os.Stat(file)
+		noError(t, err)
+		if info.Mode() != 0o600 {
+			t.Errorf("%s has mode %v", file, info.Mode())
+		}
+	}
+}
+
 func TestClose_LeavesOneFileWithEverything(t *testing.T) {
 	t.Parallel()
 	path := file(t)
