@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/secret"
@@ -38,6 +39,8 @@ type Config struct {
 	// RedirectURL is where the vendor sends people back to after they agreed, one address for each module: RFC 9700 2.1 wants
 	// it exact, and a distinct one tells vendors apart.
 	RedirectURL func(module string) string
+	// Connected is called after an entity got a new credential; nil if nobody wants to know.
+	Connected func(ctx context.Context, o account.Owner, id EntityID) error
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Wait pauses until d has passed or ctx ends; nil is a timer.
@@ -55,19 +58,22 @@ type Service struct {
 	caller      plugin.Caller
 	settings    Settings
 	redirectURL func(module string) string
+	connected   func(ctx context.Context, o account.Owner, id EntityID) error
 	clock       func() time.Time
 	wait        func(ctx context.Context, d time.Duration) error
 	log         *slog.Logger
 
 	mu      sync.Mutex
+	closed  bool
 	flights map[CredentialID]*flight
 	flying  sync.WaitGroup
+	gates   gates
 }
 
 // New makes a Service.
 func New(c Config) *Service {
 	s := &Service{store: c.Store, vault: c.Vault, sender: c.Sender, catalog: c.Catalog, caller: c.Caller, settings: c.Settings,
-		redirectURL: c.RedirectURL, clock: c.Now, wait: c.Wait, log: c.Log, flights: map[CredentialID]*flight{}}
+		redirectURL: c.RedirectURL, connected: c.Connected, clock: c.Now, wait: c.Wait, log: c.Log, flights: map[CredentialID]*flight{}}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -82,7 +88,12 @@ func New(c Config) *Service {
 
 // Close waits for renewals under way: a spent refresh token whose answer is not stored is lost. Close the room before the
 // requester and the store.
-func (s *Service) Close() { s.flying.Wait() }
+func (s *Service) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.flying.Wait()
+}
 
 func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
@@ -96,5 +107,3 @@ func pause(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
-
-type flight struct{}

@@ -119,3 +119,13 @@ func nextHandle(s string) int {
 }
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
+
+// WithoutHandles puts one fixed word in place of every handle, so that texts can be compared between calls.
+func WithoutHandles(s string) string {
+	var b strings.Builder
+	for i := nextHandle(s); i >= 0; i = nextHandle(s) {
+		b.WriteString(s[:i] + redacted)
+		s = s[i+handleLen:]
+	}
+	return b.String() + s
+}

@@ -1,0 +1,57 @@
+package connection
+
+import (
+	"context"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/plugin"
+)
+
+// guestCall runs an export of the connection's module, with what the connection lets it reach.
+func guestCall[Out any](ctx context.Context, c *conn, export string, in any, opt CallOptions) (Out, error) {
+	return plugin.Invoke[Out](ctx, c.s.caller, plugin.Call{Plugin: c.m.Plugin, Export: export, Can: c.capabilities(opt),
+		Timeout: opt.Timeout, Log: opt.Log}, in)
+}
+
+// capabilities are those that the manifest asks for; a plugin that serves calls has been granted them.
+func (c *conn) capabilities(opt CallOptions) plugin.Capabilities {
+	var can plugin.Capabilities
+	if c.m.claims("http") {
+		can.HTTP = &guestHTTP{c, opt}
+	}
+	if c.m.claims("crypto") {
+		can.Crypto = NewCrypto(opt.Handles)
+	}
+	if c.m.claims("storage") && c.entity != nil {
+		can.Storage = storage{c.s, c.owner, c.entity.ID}
+	}
+	return can
+}
+
+// guestHTTP is the capability `http` of a module on its connection.
+type guestHTTP struct {
+	c   *conn
+	opt CallOptions
+}
+
+// Send implements plugin.HTTPCapability. Every request sees the connection as it is then.
+func (g *guestHTTP) Send(ctx context.Context, r abi.HTTPRequest) (abi.HTTPResponse, error) {
+	opt := g.opt
+	opt.Timeout = 0 // the call's deadline is in ctx
+	if g.c.entity != nil {
+		return g.c.s.Send(ctx, g.c.owner, g.c.entity.ID, r, opt)
+	}
+	now := *g.c
+	if now.cred != nil {
+		if err := now.reload(ctx); err != nil {
+			return abi.HTTPResponse{}, err
+		}
+		if err := now.ready(ctx); err != nil {
+			return abi.HTTPResponse{}, err
+		}
+		return now.send(ctx, r, opt)
+	}
+	res, err := now.send(ctx, r, opt)
+	g.c.take(now.values) // what the answer's headers gave is stored with the rest, later
+	return res, err
+}
