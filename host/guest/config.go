@@ -1,0 +1,112 @@
+package guest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/frigg-host/frigg-host/host/fault"
+)
+
+// Config of an engine. The zero value is usable: no capabilities, compiled code in memory.
+type Config struct {
+	// Imports are the capability functions that exist at all; a module that imports another does not compile.
+	Imports []Import
+	// CacheDir keeps compiled code between starts; it is created with mode 0700. Nobody else may be able to write to it:
+	// what is in it is executed. Empty means in memory.
+	CacheDir string
+	// MemoryCeiling bounds Limits.MemoryBytes of every call; zero means 1 GiB.
+	MemoryCeiling uint64
+	// Entropy is what guests read as random, crypto/rand by default. It must be safe for concurrent use.
+	Entropy io.Reader
+	// Now is the guests' clock, time.Now by default.
+	Now func() time.Time
+	// Monotonic is the guests' monotonic clock, the time since the engine was opened by default.
+	Monotonic func() time.Duration
+	// AfterCall is for diagnosis: it sees all linear memory and all Extism blocks of an instance before it is closed,
+	// after every call however it ended. The slices are only valid during AfterCall, which may run concurrently.
+	AfterCall func(plugin string, memory [][]byte)
+
+	functions []hostFunction // further host functions with signatures of their own; tests of foreign modules need them
+}
+
+// Names of the engines.
+const (
+	Native = "native"
+	Extism = "extism"
+)
+
+// Open opens the engine with this name. Close it after use.
+func Open(ctx context.Context, name string, c Config) (Engine, error) {
+	switch name {
+	case Native:
+		return OpenNative(ctx, c)
+	case Extism:
+		return OpenExtism(ctx, c)
+	}
+	return nil, fault.New(fault.Invalid, "guest.Open", "there is no engine %q; use %s or %s", name, Native, Extism)
+}
+
+// orDefault fills what was left out.
+func (c Config) orDefault() Config {
+	if c.MemoryCeiling == 0 {
+		c.MemoryCeiling = 1 << 30
+	}
+	if c.Entropy == nil {
+		c.Entropy = rand.Reader
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Monotonic == nil {
+		start := time.Now()
+		c.Monotonic = func() time.Duration { return time.Since(start) }
+	}
+	return c
+}
+
+// hostFunction is a function that guests may import, written once for both engines.
+// params and results have one letter per value: i for i32, I for i64.
+type hostFunction struct {
+	Import
+	params, results string
+	run             func(b blocks, stack []uint64)
+}
+
+// blocks are the Extism blocks of a running call, whichever engine keeps them.
+type blocks interface {
+	// running is the call.
+	running() *meter
+	// block is the content of the block at offset, valid until the next allocation; offset 0 is the empty block.
+	// Any other offset that is no block stops the guest.
+	block(offset uint64) []byte
+	// place makes a block with a copy of b; no bytes are the block 0. It stops the guest when the arena is full.
+	place(b []byte) uint64
+}
+
+// capabilities are the host functions of c: one per import, and the further ones.
+func (c Config) capabilities() []hostFunction {
+	var all []hostFunction
+	for _, im := range c.Imports {
+		all = append(all, hostFunction{Import: im, params: "I", results: "I", run: func(b blocks, stack []uint64) {
+			stack[0] = b.place(b.running().capability(im, b.block(stack[0])))
+		}})
+	}
+	return append(all, c.functions...)
+}
+
+// byModule groups functions by import module, refusing what is there twice.
+func byModule(functions []hostFunction) (map[string][]hostFunction, error) {
+	modules, seen := map[string][]hostFunction{}, map[Import]bool{}
+	for _, f := range functions {
+		if seen[f.Import] {
+			return nil, &fault.Error{Kind: fault.Invalid, Side: fault.Host, Op: "guest.Open",
+				Msg: fmt.Sprintf("host function %s of %s is there twice", f.Name, f.Module)}
+		}
+		seen[f.Import] = true
+		modules[f.Module] = append(modules[f.Module], f)
+	}
+	return modules, nil
+}

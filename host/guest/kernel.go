@@ -1,0 +1,350 @@
+package guest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/frigg-host/frigg-host/abi"
+)
+
+// kernel is the Extism side of one call in the native engine: its blocks, input, output and variables. It is the context
+// that wazero hands to host functions, so that finding it costs one type assertion.
+//
+// Every number in here may come from a hostile guest. Offsets that no correct guest uses end it with ReasonTrap.
+type kernel struct {
+	meter
+	sources *Config
+
+	arena    []byte  // blocks; offset 0 is the index 0, the first arenaBase bytes are never used
+	blocks   []block // in order of offset
+	maxArena uint64
+
+	input      []byte
+	inputBlock uint64 // of the copy that input_offset made
+	out        span
+	failure    span
+	vars       map[string][]byte
+	varBytes   int
+}
+
+// block is one Extism block. The list is kept here, not in the arena, where the guest could forge it.
+type block struct {
+	at, n uint64
+	free  bool
+}
+
+// span is a part of the arena that the host will read at the end of the call.
+type span struct{ at, n uint64 }
+
+func (s span) overlaps(b block) bool { return s.n > 0 && s.at < b.at+b.n && b.at < s.at+s.n }
+
+const (
+	arenaBase  = 64      // lowest offset; 0 means no block
+	arenaAlign = 16      // of blocks
+	blockCost  = 32      // counted for each block beside its bytes, so that tiny ones are not free
+	maxVars    = 1 << 20 // bytes of variables of one call
+	logOff     = math.MaxInt32
+)
+
+// begin gives the kernel of a call its input.
+func (k *kernel) begin(sources *Config) {
+	k.sources = sources
+	k.input = k.call.Input
+	k.maxArena = k.limits.ArenaBytes + uint64(len(k.input)) + arenaBase + 2*blockCost
+	k.arena = make([]byte, arenaBase, 1<<10)
+}
+
+// running implements blocks.
+func (k *kernel) running() *meter { return &k.meter }
+
+// alloc makes a block of n zero bytes.
+func (k *kernel) alloc(n uint64) uint64 {
+	if n == 0 {
+		return 0
+	}
+	at := k.reserve(n)
+	clear(k.arena[at:])
+	return at
+}
+
+// place implements blocks.
+func (k *kernel) place(b []byte) uint64 {
+	if len(b) == 0 {
+		return 0
+	}
+	at := k.reserve(uint64(len(b)))
+	copy(k.arena[at:], b)
+	return at
+}
+
+// reserve appends a block of n bytes, n > 0, whose content is whatever was there.
+func (k *kernel) reserve(n uint64) uint64 {
+	at := uint64(len(k.arena))
+	used := at + blockCost*uint64(len(k.blocks)+1)
+	if used > k.maxArena || n > k.maxArena-used {
+		k.stop(ReasonArena, "%s", arenaFull(k.limits.ArenaBytes))
+	}
+	end := (at + n + arenaAlign - 1) &^ (arenaAlign - 1)
+	if end > uint64(cap(k.arena)) {
+		grown := make([]byte, at, max(end, min(2*uint64(cap(k.arena)), k.maxArena)))
+		copy(grown, k.arena)
+		k.arena = grown
+	}
+	k.arena = k.arena[:end]
+	k.blocks = append(k.blocks, block{at: at, n: n})
+	return at
+}
+
+// find returns the index of the block at offset, -1 if there is none.
+func (k *kernel) find(offset uint64) int {
+	if n := len(k.blocks); n > 0 && k.blocks[n-1].at == offset && !k.blocks[n-1].free {
+		return n - 1
+	}
+	i, ok := slices.BinarySearchFunc(k.blocks, offset, func(b block, offset uint64) int {
+		switch {
+		case b.at < offset:
+			return -1
+		case b.at > offset:
+			return 1
+		}
+		return 0
+	})
+	if !ok || k.blocks[i].free {
+		return -1
+	}
+	return i
+}
+
+// length is the size of the block at offset, 0 if there is none.
+func (k *kernel) length(offset uint64) uint64 {
+	if i := k.find(offset); i >= 0 {
+		return k.blocks[i].n
+	}
+	return 0
+}
+
+// block implements blocks.
+func (k *kernel) block(offset uint64) []byte {
+	if offset == 0 {
+		return nil
+	}
+	i := k.find(offset)
+	if i < 0 {
+		k.trap(noBlock, offset)
+	}
+	return k.view(offset, k.blocks[i].n)
+}
+
+// view is n bytes of the arena, whatever blocks they are in.
+func (k *kernel) view(at, n uint64) []byte {
+	if n == 0 {
+		return nil
+	}
+	if at < arenaBase || at > uint64(len(k.arena)) || n > uint64(len(k.arena))-at {
+		k.trap("%d bytes at offset %d are not all in Extism memory", n, at)
+	}
+	return k.arena[at : at+n : at+n]
+}
+
+// free gives a block back; freeing what is no block does nothing. Space at the end is used again.
+func (k *kernel) free(offset uint64) {
+	i := k.find(offset)
+	if i < 0 {
+		return
+	}
+	k.blocks[i].free = true
+	if offset == k.inputBlock {
+		k.inputBlock = 0
+	}
+	for n := len(k.blocks) - 1; n >= 0; n-- {
+		// Guests may free their output after setting it: it stays until it is read.
+		if b := k.blocks[n]; !b.free || k.out.overlaps(b) || k.failure.overlaps(b) {
+			break
+		}
+		k.arena = k.arena[:k.blocks[n].at]
+		k.blocks = k.blocks[:n]
+	}
+}
+
+// reset forgets everything of the call, as the reference kernel does.
+func (k *kernel) reset() {
+	clear(k.arena[:cap(k.arena)])
+	k.arena, k.blocks = k.arena[:arenaBase], k.blocks[:0]
+	k.input, k.inputBlock, k.out, k.failure = nil, 0, span{}, span{}
+}
+
+func (k *kernel) inputOffset() uint64 {
+	if k.inputBlock == 0 {
+		k.inputBlock = k.place(k.input)
+	}
+	return k.inputBlock
+}
+
+func (k *kernel) inputByte(offset uint64) byte {
+	if offset >= uint64(len(k.input)) {
+		k.trap("offset %d is behind the input of %d bytes", offset, len(k.input))
+	}
+	return k.input[offset]
+}
+
+// inputWord is 8 bytes of input; behind its end they are 0.
+func (k *kernel) inputWord(offset uint64) uint64 {
+	if offset >= uint64(len(k.input)) {
+		k.trap("offset %d is behind the input of %d bytes", offset, len(k.input))
+	}
+	rest := k.input[offset:]
+	if len(rest) >= 8 {
+		return binary.LittleEndian.Uint64(rest)
+	}
+	var word [8]byte
+	copy(word[:], rest)
+	return binary.LittleEndian.Uint64(word[:])
+}
+
+func (k *kernel) setOutput(at, n uint64) {
+	k.checkOutput(n)
+	k.view(at, n)
+	k.out = span{at, n}
+}
+
+// output is a copy of what the guest set.
+func (k *kernel) output() []byte { return slices.Clone(k.view(k.out.at, k.out.n)) }
+
+func (k *kernel) setError(offset uint64) {
+	k.failure = span{offset, uint64(len(k.block(offset)))}
+}
+
+// errorText is what the guest set as its error, "" if nothing.
+func (k *kernel) errorText() string {
+	text := k.view(k.failure.at, k.failure.n)
+	return string(text[:min(len(text), 2*maxTextBytes)])
+}
+
+func (k *kernel) config(name uint64) uint64 {
+	value, ok := k.call.Config[string(k.block(name))]
+	if !ok {
+		return 0
+	}
+	return k.place([]byte(value))
+}
+
+func (k *kernel) getVar(name uint64) uint64 {
+	value, ok := k.vars[string(k.block(name))]
+	k.free(name)
+	if !ok {
+		return 0
+	}
+	return k.place(value)
+}
+
+// setVar keeps a variable until the end of the call; value 0 removes it.
+func (k *kernel) setVar(name, value uint64) {
+	key := string(k.block(name))
+	old, existed := k.vars[key]
+	bytes := k.varBytes
+	if existed {
+		bytes -= len(key) + len(old) + blockCost
+	}
+	if value == 0 {
+		delete(k.vars, key)
+	} else {
+		content := k.block(value)
+		if bytes += len(key) + len(content) + blockCost; bytes > maxVars {
+			k.stop(ReasonArena, "%s", varsFull())
+		}
+		if k.vars == nil {
+			k.vars = map[string][]byte{}
+		}
+		k.vars[key] = slices.Clone(content)
+	}
+	k.varBytes = bytes
+	k.free(name)
+	k.free(value)
+}
+
+// logLevel is the lowest level that is worth writing.
+func (k *kernel) logLevel() uint64 {
+	if k.call.Log == nil {
+		return logOff
+	}
+	return uint64(LevelTrace)
+}
+
+func (k *kernel) logBlock(level Level, offset uint64) {
+	k.meter.log(level, k.block(offset))
+	k.free(offset)
+}
+
+// guestBytes is n bytes of linear memory at p.
+func (k *kernel) guestBytes(p, n uint64) []byte {
+	b, ok := k.memory.at(uint32(p), uint32(n))
+	if !ok {
+		k.trap("%d bytes at address %d are not all in linear memory", uint32(n), uint32(p))
+	}
+	return b
+}
+
+// kernelFunction is one host function of the native engine.
+type kernelFunction struct {
+	name, params, results string // letters as in hostFunction
+	run                   func(k *kernel, s []uint64)
+}
+
+// env is extism:host/env, every function that the reference kernel and its host export.
+var env = []kernelFunction{
+	{"alloc", "I", "I", func(k *kernel, s []uint64) { s[0] = k.alloc(s[0]) }},
+	{"free", "I", "", func(k *kernel, s []uint64) { k.free(s[0]) }},
+	{"length", "I", "I", func(k *kernel, s []uint64) { s[0] = k.length(s[0]) }},
+	{"length_unsafe", "I", "I", func(k *kernel, s []uint64) { s[0] = k.length(s[0]) }},
+	{"load_u8", "I", "i", func(k *kernel, s []uint64) { s[0] = uint64(k.view(s[0], 1)[0]) }},
+	{"load_u64", "I", "I", func(k *kernel, s []uint64) { s[0] = binary.LittleEndian.Uint64(k.view(s[0], 8)) }},
+	{"store_u8", "Ii", "", func(k *kernel, s []uint64) { k.view(s[0], 1)[0] = byte(s[1]) }},
+	{"store_u64", "II", "", func(k *kernel, s []uint64) { binary.LittleEndian.PutUint64(k.view(s[0], 8), s[1]) }},
+	{"input_set", "II", "", func(k *kernel, s []uint64) { k.input, k.inputBlock = slices.Clone(k.view(s[0], s[1])), 0 }},
+	{"input_length", "", "I", func(k *kernel, s []uint64) { s[0] = uint64(len(k.input)) }},
+	{"input_load_u8", "I", "i", func(k *kernel, s []uint64) { s[0] = uint64(k.inputByte(s[0])) }},
+	{"input_load_u64", "I", "I", func(k *kernel, s []uint64) { s[0] = k.inputWord(s[0]) }},
+	{"input_offset", "", "I", func(k *kernel, s []uint64) { s[0] = k.inputOffset() }},
+	{"output_set", "II", "", func(k *kernel, s []uint64) { k.setOutput(s[0], s[1]) }},
+	{"output_length", "", "I", func(k *kernel, s []uint64) { s[0] = k.out.n }},
+	{"output_offset", "", "I", func(k *kernel, s []uint64) { s[0] = k.out.at }},
+	{"error_set", "I", "", func(k *kernel, s []uint64) { k.setError(s[0]) }},
+	{"error_get", "", "I", func(k *kernel, s []uint64) { s[0] = k.failure.at }},
+	{"reset", "", "", func(k *kernel, s []uint64) { k.reset() }},
+	{"memory_bytes", "", "I", func(k *kernel, s []uint64) { s[0] = uint64(len(k.arena)) }},
+	{"config_get", "I", "I", func(k *kernel, s []uint64) { s[0] = k.config(s[0]) }},
+	{"var_get", "I", "I", func(k *kernel, s []uint64) { s[0] = k.getVar(s[0]) }},
+	{"var_set", "II", "", func(k *kernel, s []uint64) { k.setVar(s[0], s[1]) }},
+	{"http_request", "II", "I", func(k *kernel, s []uint64) { k.trap(noHTTP) }},
+	{"http_status_code", "", "i", func(k *kernel, s []uint64) { s[0] = 0 }},
+	{"http_headers", "", "I", func(k *kernel, s []uint64) { s[0] = 0 }},
+	{"get_log_level", "", "i", func(k *kernel, s []uint64) { s[0] = k.logLevel() }},
+	{"log_trace", "I", "", func(k *kernel, s []uint64) { k.logBlock(LevelTrace, s[0]) }},
+	{"log_debug", "I", "", func(k *kernel, s []uint64) { k.logBlock(LevelDebug, s[0]) }},
+	{"log_info", "I", "", func(k *kernel, s []uint64) { k.logBlock(LevelInfo, s[0]) }},
+	{"log_warn", "I", "", func(k *kernel, s []uint64) { k.logBlock(LevelWarn, s[0]) }},
+	{"log_error", "I", "", func(k *kernel, s []uint64) { k.logBlock(LevelError, s[0]) }},
+}
+
+// Texts that both engines use.
+const noBlock = "there is no block at offset %d"
+
+func arenaFull(limit uint64) string { return "limit of " + size(limit) + " for Extism blocks reached" }
+func varsFull() string              { return "limit of " + size(maxVars) + " for variables reached" }
+
+// noHTTP is what a guest hears that wants Extism's own requests: they would go past the requester.
+var noHTTP = fmt.Sprintf("http_request is not offered; use the capability %s%s", abi.ModulePrefix, abi.CapabilityHTTP)
+
+// bulk is frigg:host/bulk: one copy instead of 8 bytes per host call. Pointers are addresses in linear memory.
+var bulk = []kernelFunction{
+	{"input_read", "ii", "i", func(k *kernel, s []uint64) { s[0] = uint64(copy(k.guestBytes(s[0], s[1]), k.input)) }},
+	{"output_write", "ii", "", func(k *kernel, s []uint64) {
+		b := k.guestBytes(s[0], s[1])
+		k.checkOutput(uint64(len(b)))
+		k.out = span{k.place(b), uint64(len(b))}
+	}},
+	{"read", "Iii", "", func(k *kernel, s []uint64) { copy(k.guestBytes(s[1], s[2]), k.view(s[0], uint64(uint32(s[2])))) }},
+	{"write", "ii", "I", func(k *kernel, s []uint64) { s[0] = k.place(k.guestBytes(s[0], s[1])) }},
+}

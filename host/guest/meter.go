@@ -1,0 +1,257 @@
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/frigg-host/frigg-host/abi"
+)
+
+// meter is one running call: what it may use, what it has used, and why it was stopped. Both engines keep one. It
+// belongs to the goroutine of the call.
+type meter struct {
+	context.Context // ends with the call's deadline
+	cancel          context.CancelFunc
+	call            *Call
+	limits          Limits
+	started         time.Time
+	timeout         time.Duration // what is left of the smaller deadline at the start, for texts
+
+	stopped   *stop // the first reason that a host function had to end the guest
+	memory    linear
+	console   tail
+	logged    struct{ lines, bytes int } // passed on
+	dropped   struct{ lines, bytes int }
+	hostCalls int
+}
+
+// open checks what can be checked before anything runs and starts the clock. cancel must be called when it returns nil.
+func (m *meter) open(ctx context.Context, c *Call, cfg *Config, exports []string, minMemory uint64) *stop {
+	m.call, m.limits, m.started = c, c.Limits.orDefault(), time.Now()
+	m.timeout = m.limits.Timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		m.timeout = min(m.timeout, max(0, time.Until(deadline)))
+	}
+	m.memory.limit = min(m.limits.MemoryBytes, cfg.MemoryCeiling) / pageSize * pageSize
+	switch n := uint64(len(c.Input)); {
+	case ctx.Err() != nil:
+		return contextStop(ctx, m.timeout, c.Export)
+	case !slices.Contains(exports, c.Export):
+		return noExport(c.Export, exports)
+	case n > m.limits.InputBytes:
+		return &stop{reason: ReasonInput, text: fmt.Sprintf("input of %s is over the limit of %s", size(n), size(m.limits.InputBytes))}
+	case minMemory > m.memory.limit:
+		return &stop{reason: ReasonMemory, text: fmt.Sprintf("needs %s of memory to start, over the limit of %s", size(minMemory), size(m.memory.limit))}
+	}
+	m.Context, m.cancel = context.WithTimeout(ctx, m.limits.Timeout)
+	return nil
+}
+
+// finish is what Call returns.
+func (m *meter) finish(output []byte, s *stop) (Result, error) {
+	r := m.result()
+	if s != nil {
+		return r, s.of(m.call.Plugin)
+	}
+	r.Output = output
+	return r, nil
+}
+
+// result is what is known at the end of the call, but the output.
+func (m *meter) result() Result {
+	return Result{
+		Console:     m.console.bytes(),
+		Duration:    time.Since(m.started),
+		MemoryBytes: uint64(len(m.memory.bytes)),
+		LogDropped:  m.dropped.lines,
+		HostCalls:   m.hostCalls,
+	}
+}
+
+// stop ends the guest from inside a host function. It does not return.
+func (m *meter) stop(reason Reason, format string, args ...any) {
+	m.end(&stop{reason: reason, text: fmt.Sprintf(format, args...)})
+}
+
+// trap ends the guest because it used a host function in a way that no correct guest does.
+func (m *meter) trap(format string, args ...any) {
+	m.stop(ReasonTrap, "trap: "+format, args...)
+}
+
+func (m *meter) end(s *stop) {
+	if m.stopped == nil {
+		m.stopped = s
+	}
+	panic(m.stopped)
+}
+
+// checkDeadline ends the guest when its time is up. Host functions that may have waited call it.
+func (m *meter) checkDeadline() {
+	if m.Err() != nil {
+		m.end(contextStop(m, m.timeout, m.call.Export))
+	}
+}
+
+// sleep waits for d, but no longer than the call may run.
+func (m *meter) sleep(d time.Duration) {
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-m.Done():
+		}
+	}
+	m.checkDeadline()
+}
+
+// judge says why a call ended, nil for success. err is what the engine returned.
+func (m *meter) judge(err error) *stop {
+	s := m.cause(err)
+	if s != nil && m.memory.denied && (s.reason == ReasonTrap || s.reason == ReasonFailed) {
+		// It was told that there is no more memory and could not go on: the limit is the reason, the rest its symptom.
+		return &stop{reason: ReasonMemory, text: fmt.Sprintf("memory limit of %s reached", size(m.memory.limit)), detail: strings.TrimSpace(s.text + "\n" + s.detail)}
+	}
+	return s
+}
+
+func (m *meter) cause(err error) *stop {
+	var exit *sys.ExitError
+	switch {
+	case m.succeeded():
+		return nil
+	case m.stopped != nil:
+		return m.stopped
+	case err == nil:
+		return nil
+	case m.Err() != nil && (errors.As(err, &exit) || strings.Contains(err.Error(), "module closed with context")):
+		return contextStop(m, m.timeout, m.call.Export)
+	}
+	text, detail := trapText(err)
+	return &stop{reason: ReasonTrap, text: "trap: " + text, detail: detail}
+}
+
+// succeeded reports whether the guest ended itself with code 0.
+func (m *meter) succeeded() bool {
+	return m.stopped != nil && m.stopped.exit && m.stopped.code == 0
+}
+
+// exitedEarly makes an exit before the export was called an error, whatever its code.
+func (m *meter) exitedEarly() {
+	if m.succeeded() {
+		m.stopped = &stop{reason: ReasonFailed, text: "exited with code 0 before " + m.call.Export + " was called"}
+	}
+}
+
+// exited is how a guest ends that called proc_exit.
+func exited(code uint32) *stop {
+	return &stop{reason: ReasonFailed, text: fmt.Sprintf("exited with code %d", int32(code)), code: code, exit: true}
+}
+
+// failed is the guest's own error: text from error_set, or a result that is not 0.
+func failed(text, export string, result uint32) *stop {
+	if text != "" {
+		return &stop{reason: ReasonFailed, text: clean(text, maxTextBytes)}
+	}
+	return &stop{reason: ReasonFailed, text: fmt.Sprintf("%s returned %d", export, int32(result))}
+}
+
+// capability answers one call of a capability.
+func (m *meter) capability(im Import, request []byte) []byte {
+	if m.hostCalls++; m.hostCalls > m.limits.HostCalls {
+		m.stop(ReasonHostCalls, "more than %d host calls", m.limits.HostCalls)
+	}
+	if m.call.Host == nil {
+		return notGranted(im)
+	}
+	answer := m.ask(im, request)
+	m.checkDeadline()
+	return answer
+}
+
+// ask calls the host function. A panic there is a bug of the host, not of the guest.
+func (m *meter) ask(im Import, request []byte) []byte {
+	defer func() {
+		if p := recover(); p != nil {
+			m.end(&stop{reason: ReasonHost, text: "host function " + im.Module + " " + im.Name + " failed", detail: fmt.Sprintf("%v\n%s", p, debug.Stack())})
+		}
+	}()
+	return m.call.Host(m, im, request)
+}
+
+// notGranted is the answer of a capability that the call was not given.
+func notGranted(im Import) []byte {
+	answer, _ := json.Marshal(abi.Answer{Fault: &abi.Fault{ // plain data always marshals
+		Kind:    abi.FaultKindForbidden,
+		Side:    abi.FaultSideGuest,
+		Message: "not granted: " + strings.TrimPrefix(im.Module, abi.ModulePrefix) + "." + im.Name,
+	}})
+	return answer
+}
+
+// flood is how many times the limit of log a guest may drop before it is stopped.
+const flood = 100
+
+// log passes a line on, or drops and counts it.
+func (m *meter) log(level Level, line []byte) {
+	if m.logged.lines < m.limits.LogLines && m.logged.bytes+len(line) <= m.limits.LogBytes {
+		m.logged.lines++
+		m.logged.bytes += len(line)
+		if m.call.Log != nil {
+			m.call.Log(level, strings.ToValidUTF8(string(line), "\uFFFD"))
+		}
+		return
+	}
+	m.dropped.lines++
+	m.dropped.bytes += len(line)
+	if m.dropped.lines > flood*m.limits.LogLines || m.dropped.bytes > flood*m.limits.LogBytes {
+		m.stop(ReasonLog, "flooded the log: %d lines and %s were dropped", m.dropped.lines, size(uint64(m.dropped.bytes)))
+	}
+}
+
+// checkOutput ends the guest when its output is too large.
+func (m *meter) checkOutput(n uint64) {
+	if n > m.limits.OutputBytes {
+		m.stop(ReasonOutput, "output of %s is over the limit of %s", size(n), size(m.limits.OutputBytes))
+	}
+}
+
+// recover is deferred around calls of wazero: a panic that is no stop is a bug of the engine, not of the guest.
+func (m *meter) recover() {
+	p := recover()
+	if _, ok := p.(*stop); p == nil || ok {
+		return
+	}
+	m.stopped = &stop{reason: ReasonHost, text: "the engine failed", detail: fmt.Sprintf("%v\n%s", p, debug.Stack())}
+}
+
+// consoleBytes is how much of stdout and stderr is kept.
+const consoleBytes = 8 << 10
+
+// tail keeps the last consoleBytes that were written to it.
+type tail struct{ kept []byte }
+
+// Write never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	n := len(p)
+	if n >= consoleBytes {
+		t.kept = append(t.kept[:0], p[n-consoleBytes:]...)
+		return n, nil
+	}
+	if over := len(t.kept) + n - 2*consoleBytes; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[len(t.kept)-consoleBytes:]...)
+	}
+	t.kept = append(t.kept, p...)
+	return n, nil
+}
+
+// bytes are the last ones written.
+func (t *tail) bytes() []byte { return t.kept[max(0, len(t.kept)-consoleBytes):] }

@@ -1,0 +1,316 @@
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/fault"
+)
+
+// native is wazero with our own Extism kernel and WASI: one runtime for all modules, since none of them has state in it.
+type native struct {
+	config    Config
+	cache     wazero.CompilationCache
+	runtime   wazero.Runtime
+	instance  wazero.ModuleConfig
+	offered   map[Import]signature
+	compiling *gate
+	shelf     shelf
+	open      atomic.Int64
+	free      func() error
+}
+
+// OpenNative opens the engine to use. Close it after use.
+func OpenNative(ctx context.Context, c Config) (Engine, error) {
+	c = c.orDefault()
+	cache, err := newCache(c.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	e := &native{
+		config:  c,
+		cache:   cache,
+		runtime: wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache)),
+		// Anonymous, so that there can be many; nothing runs by itself but the start section.
+		instance:  wazero.NewModuleConfig().WithName("").WithStartFunctions(),
+		compiling: newGate(func() error { return nil }),
+	}
+	e.free = sync.OnceValue(func() error {
+		return errors.Join(e.runtime.Close(context.Background()), e.cache.Close(context.Background()))
+	})
+	if err := e.offer(ctx); err != nil {
+		_ = e.free()
+		return nil, err
+	}
+	return e, nil
+}
+
+// runtimeConfig is what both engines run with: every loop looks at the deadline, and no debug information is parsed.
+func runtimeConfig(cache wazero.CompilationCache) wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().
+		WithCoreFeatures(api.CoreFeaturesV2).
+		WithCloseOnContextDone(true).
+		WithDebugInfoEnabled(false).
+		WithCompilationCache(cache)
+}
+
+// newCache opens the compile cache in dir, or one in memory.
+func newCache(dir string) (wazero.CompilationCache, error) {
+	if dir == "" {
+		return wazero.NewCompilationCache(), nil
+	}
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return nil, cacheFault("guest.Open", err)
+	}
+	return cache, nil
+}
+
+// offer puts the host functions into the runtime.
+func (e *native) offer(ctx context.Context) error {
+	all := append(append(kernelFunctions(abi.KernelModule, env), kernelFunctions(abi.BulkModule, bulk)...), kernelFunctions(abi.WASIModule, preview1)...)
+	modules, err := byModule(append(all, e.config.capabilities()...))
+	if err != nil {
+		return err
+	}
+	e.offered = map[Import]signature{}
+	for name, functions := range modules {
+		b := e.runtime.NewHostModuleBuilder(name)
+		for _, f := range functions {
+			e.offered[f.Import] = signature{f.params, f.results}
+			b.NewFunctionBuilder().WithGoFunction(goFunc(f), valueTypes(f.params), valueTypes(f.results)).Export(f.Name)
+		}
+		if _, err := b.Instantiate(ctx); err != nil {
+			return &fault.Error{Kind: fault.Internal, Side: fault.Host, Op: "guest.Open", Msg: "host functions cannot be offered", Err: err}
+		}
+	}
+	return nil
+}
+
+// goFunc adapts f to wazero. The context of every call is its kernel.
+func goFunc(f hostFunction) api.GoFunc {
+	return func(ctx context.Context, stack []uint64) { f.run(ctx.(*kernel), stack) }
+}
+
+// kernelFunctions lists functions of the kernel as host functions of a module.
+func kernelFunctions(module string, functions []kernelFunction) []hostFunction {
+	all := make([]hostFunction, len(functions))
+	for i, f := range functions {
+		all[i] = hostFunction{Import: Import{module, f.name}, params: f.params, results: f.results,
+			run: func(b blocks, stack []uint64) { f.run(b.(*kernel), stack) }}
+	}
+	return all
+}
+
+// valueTypes turns letters into wazero's types.
+func valueTypes(letters string) []api.ValueType {
+	types := make([]api.ValueType, len(letters))
+	for i, l := range letters {
+		types[i] = api.ValueTypeI32
+		if l == 'I' {
+			types[i] = api.ValueTypeI64
+		}
+	}
+	return types
+}
+
+// Name implements Engine.
+func (e *native) Name() string { return Native }
+
+// Instances implements Engine.
+func (e *native) Instances() int { return int(e.open.Load()) }
+
+// Close implements Engine.
+func (e *native) Close(ctx context.Context) error {
+	if err := e.compiling.shut(ctx); err != nil {
+		return err
+	}
+	if err := e.shelf.close(ctx); err != nil {
+		return err
+	}
+	return e.free()
+}
+
+// Compile implements Engine.
+func (e *native) Compile(ctx context.Context, wasm []byte) (Module, error) {
+	if !e.compiling.enter() {
+		return nil, closedEngine("guest.Compile")
+	}
+	defer e.compiling.leave()
+	v, err := vet(wasm)
+	if err == nil {
+		err = v.check(e.offered)
+	}
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := compile(ctx, e.runtime, v.wasm, e.config.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	m := &nativeModule{engine: e, compiled: compiled, exports: v.names(), starts: v.starts(), minMemory: v.minMemory}
+	m.gate = newGate(func() error {
+		e.shelf.remove(m)
+		return compiled.Close(context.Background())
+	})
+	e.shelf.add(m)
+	return m, nil
+}
+
+// compile compiles vetted bytes. A cache that cannot be read is emptied once: everything in it can be made again.
+func compile(ctx context.Context, rt wazero.Runtime, wasm []byte, cacheDir string) (wazero.CompiledModule, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fault.Wrap(err, fault.Canceled, "guest.Compile", "compiling was cancelled")
+	}
+	compiled, err := tryCompile(ctx, rt, wasm)
+	if isCacheError(err) {
+		emptyCache(cacheDir)
+		compiled, err = tryCompile(ctx, rt, wasm)
+	}
+	switch {
+	case err == nil:
+		return compiled, nil
+	case isCacheError(err):
+		return nil, cacheFault("guest.Compile", err)
+	}
+	return nil, unusable(ReasonModule, "%s", clean(err.Error(), maxTextBytes))
+}
+
+// tryCompile compiles on this goroutine alone, so that a bug of the compiler can be caught.
+func tryCompile(ctx context.Context, rt wazero.Runtime, wasm []byte) (compiled wazero.CompiledModule, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the compiler failed: %v", p)
+		}
+	}()
+	return rt.CompileModule(ctx, wasm)
+}
+
+func isCacheError(err error) bool {
+	var path *fs.PathError
+	var link *os.LinkError
+	return err != nil && (errors.As(err, &path) || errors.As(err, &link) || strings.HasPrefix(err.Error(), "compilationcache: "))
+}
+
+// cacheFault leaves out where the cache is: that is no business of whoever reads the error.
+func cacheFault(op string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		err = link.Err
+	}
+	return &fault.Error{Kind: fault.Unavailable, Side: fault.Host, Op: op, Msg: "the cache of compiled modules cannot be used",
+		Err: &stop{reason: ReasonHost, detail: err.Error()}}
+}
+
+// emptyCache removes what wazero wrote, and nothing else.
+func emptyCache(dir string) {
+	files, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
+	for _, f := range files {
+		_ = os.Remove(f)
+	}
+}
+
+// nativeModule is compiled code in the native engine.
+type nativeModule struct {
+	engine    *native
+	compiled  wazero.CompiledModule
+	exports   []string
+	starts    []start
+	minMemory uint64
+	gate      *gate
+}
+
+// Exports implements Module.
+func (m *nativeModule) Exports() []string { return m.exports }
+
+// Close implements Module.
+func (m *nativeModule) Close(ctx context.Context) error { return m.gate.shut(ctx) }
+
+// Call implements Module.
+func (m *nativeModule) Call(ctx context.Context, c Call) (Result, error) {
+	if !m.gate.enter() {
+		return Result{}, closedModule(c.Plugin)
+	}
+	defer m.gate.leave()
+	k := &kernel{}
+	if s := k.open(ctx, &c, &m.engine.config, m.exports, m.minMemory); s != nil {
+		return Result{}, s.of(c.Plugin)
+	}
+	defer k.cancel()
+	m.engine.open.Add(1)
+	defer m.engine.open.Add(-1)
+
+	k.begin(&m.engine.config)
+	output, err := m.run(k)
+	if hook := m.engine.config.AfterCall; hook != nil {
+		hook(c.Plugin, [][]byte{k.memory.bytes, k.arena[:cap(k.arena)]})
+	}
+	return k.finish(output, k.judge(err))
+}
+
+// run makes an instance, starts it, calls the export and closes the instance.
+func (m *nativeModule) run(k *kernel) (output []byte, err error) {
+	defer k.recover()
+	k.Context = experimental.WithMemoryAllocator(k.Context, &k.memory)
+	instance, err := m.engine.runtime.InstantiateModule(k, m.compiled, m.engine.instance)
+	if err != nil {
+		k.exitedEarly()
+		return nil, err
+	}
+	defer instance.Close(context.Background())
+	if k.call.Export != command {
+		if err := m.start(k, instance); err != nil {
+			k.exitedEarly()
+			return nil, err
+		}
+	}
+	err = m.call(k, instance)
+	if err != nil && !k.succeeded() {
+		return nil, err
+	}
+	return k.output(), err
+}
+
+// start runs what sets the guest up.
+func (m *nativeModule) start(k *kernel, instance api.Module) error {
+	for _, s := range m.starts {
+		var stack [2]uint64 // both parameters of hs_init are 0
+		err := instance.ExportedFunction(s.export).CallWithStack(k, stack[:])
+		if err != nil && !s.optional {
+			return err
+		}
+		if err != nil {
+			k.stopped = nil
+		}
+	}
+	return nil
+}
+
+// call runs the export and takes its result for the guest's own error when it is not 0.
+func (m *nativeModule) call(k *kernel, instance api.Module) error {
+	var stack [1]uint64
+	if err := instance.ExportedFunction(k.call.Export).CallWithStack(k, stack[:]); err != nil {
+		return err
+	}
+	if text := k.errorText(); text != "" || uint32(stack[0]) != 0 {
+		k.stopped = failed(text, k.call.Export, uint32(stack[0]))
+		return k.stopped
+	}
+	return nil
+}
