@@ -1,0 +1,157 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/account"
+	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/plugin"
+)
+
+// JobDeliver is the kind of the jobs that Work works off.
+const JobDeliver = "integration.deliver"
+
+// waiting is how long an event of a record that cannot work is put aside; a change of the record makes it due at once.
+const waiting = 5 * time.Minute
+
+// payload is what a delivery job carries.
+type payload struct {
+	Integration ID              `json:"integration"`
+	Event       string          `json:"event"`
+	Data        json.RawMessage `json:"data,omitempty"`
+	Stored      EventID         `json:"stored,omitempty"` // the data is in the events table
+}
+
+// eventJob is a job that delivers an event to a record, in the record's own lane.
+func (s *Service) eventJob(in *Integration, event string, p payload) job.New {
+	p.Integration, p.Event = in.ID, event
+	raw, _ := json.Marshal(p) // Data was checked to be JSON
+	return job.New{ID: job.NewID(), Owner: in.Owner, Lane: string(in.ID), Kind: JobDeliver, Payload: raw, CreatedAt: s.now()}
+}
+
+// Work delivers one event to its guest. It is the job.Handler of JobDeliver.
+func (s *Service) Work(ctx context.Context, j *job.Job) job.Outcome {
+	var p payload
+	if err := json.Unmarshal(j.Payload, &p); err != nil {
+		return job.Outcome{Err: fault.Wrap(err, fault.Internal, "integration.Work", "the job's payload cannot be read"), Halt: true}
+	}
+	in, err := s.Store.IntegrationByID(ctx, j.Owner, p.Integration)
+	if fault.Is(err, fault.NotFound) {
+		return job.Outcome{} // removed meanwhile
+	}
+	if err != nil {
+		return job.Outcome{Err: err}
+	}
+	switch Decide(in.Status, p.Event) {
+	case Discard:
+		return job.Outcome{}
+	case Wait:
+		return job.Outcome{Defer: waiting}
+	}
+	return s.settle(in, p.Event, s.deliver(ctx, j, in, p))
+}
+
+// deliver runs the guest.
+func (s *Service) deliver(ctx context.Context, j *job.Job, in *Integration, p payload) error {
+	plug, err := s.integrationPlugin(in.Plugin)
+	if err != nil {
+		return fault.New(fault.Unavailable, "integration.deliver", "the plugin %s cannot run: %s", in.Plugin, fault.PublicMessage(err)).With(err)
+	}
+	if !plug.Has(abi.ExportHandleEvent) {
+		return nil
+	}
+	if p.Stored != "" {
+		e, err := s.Store.EventByID(ctx, j.Owner, p.Stored)
+		if err != nil {
+			return err
+		}
+		if p.Data, err = json.Marshal(e.Data); err != nil {
+			return fault.Wrap(err, fault.Internal, "integration.deliver", "the stored event cannot be read")
+		}
+	}
+	r, record, err := s.newRun(ctx, plug, in, string(j.ID), 0)
+	if err != nil {
+		return err
+	}
+	_, err = plugin.Invoke[abi.EventOutput](ctx, s.Guests, r.call(abi.ExportHandleEvent), abi.EventInput{Event: p.Event, Data: p.Data,
+		Integration: record, Delivery: abi.Delivery{ID: string(j.ID), Attempt: int64(j.Attempt), Last: j.Last()}})
+	if fault.Is(err, fault.Unsupported) && fault.SideOf(err) == fault.Guest && lifecycle(p.Event) {
+		return nil // the guest has nothing to do then
+	}
+	return err
+}
+
+func lifecycle(event string) bool {
+	return event == abi.EventOnCreate || event == abi.EventOnUpdate || event == abi.EventOnDelete
+}
+
+// settle says what a try means for the job and for the record.
+func (s *Service) settle(in *Integration, event string, err error) job.Outcome {
+	o := job.Outcome{Err: err, Halt: asksToHalt(err)}
+	if refusedByVendor(err) && event != abi.EventOnDelete {
+		o.Defer = waiting // authorising again makes it due
+	}
+	o.With = func(st job.Settlement) any { return s.settled(in, event, err, st) }
+	return o
+}
+
+func asksToHalt(err error) bool {
+	var h *plugin.Halt
+	return errors.As(err, &h)
+}
+
+// refusedByVendor reports whether the credential of an account is no longer good.
+func refusedByVendor(err error) bool {
+	return fault.Is(err, fault.Unauthorized) && fault.SideOf(err) == fault.Remote
+}
+
+var working = []abi.Status{abi.StatusEnabled, abi.StatusProcessing, abi.StatusNeedsConfig, abi.StatusInCreation}
+
+// settled is what the record gets in the act that settles the job.
+func (s *Service) settled(in *Integration, event string, err error, st job.Settlement) any {
+	out := &Settled{Owner: in.Owner, Integration: in.ID}
+	final := st.State != job.Queued
+	switch {
+	case final && event == abi.EventOnDelete:
+		out.Remove = true
+	case err == nil && event == abi.EventOnCreate:
+		out.Status, out.From = born(in.Complete), []abi.Status{abi.StatusInCreation, abi.StatusError}
+	case err == nil:
+		return nil
+	case refusedByVendor(err):
+		out.Status, out.From = abi.StatusError, working
+		out.Messages = []Message{{Level: abi.MessageLevelError, Title: "Authorise again", Message: fault.PublicMessage(err), At: s.now()}}
+	case final:
+		if event == abi.EventOnCreate {
+			out.Status, out.From = abi.StatusError, []abi.Status{abi.StatusInCreation}
+		}
+		out.Messages = []Message{{Level: abi.MessageLevelError, Title: event + " failed", Message: clip(fault.PublicMessage(err), 4000), At: s.now()}}
+	default:
+		return nil
+	}
+	return out
+}
+
+// EventOf says which event a delivery job of the actor carries, and the vendor's name for it when it is a webhook.
+func (s *Service) EventOf(ctx context.Context, a account.Actor, j *job.Job) (event, vendor string, err error) {
+	if err := a.Valid(); err != nil {
+		return "", "", err
+	}
+	var p payload
+	if j.Kind != JobDeliver || json.Unmarshal(j.Payload, &p) != nil {
+		return "", "", fault.New(fault.Invalid, "integration.EventOf", "the job delivers no event")
+	}
+	if p.Stored == "" {
+		return p.Event, "", nil
+	}
+	e, err := s.Store.EventByID(ctx, a.Owner, p.Stored)
+	if err != nil {
+		return p.Event, "", err
+	}
+	return p.Event, e.Data.Event, nil
+}

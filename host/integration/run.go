@@ -1,0 +1,132 @@
+package integration
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/plugin"
+	"github.com/frigg-host/frigg-host/host/secret"
+)
+
+// run is one guest call for one record: what it may reach, and the handles that it was given. It serves the guest's
+// capability calls and is not reused.
+type run struct {
+	s        *Service
+	in       *Integration
+	plugin   *plugin.Plugin
+	delivery string // id of the delivery, empty for calls that a person waits for
+	timeout  time.Duration
+	handles  *secret.Handles
+	log      *slog.Logger
+
+	mu   sync.Mutex
+	keys map[[sha256.Size]byte]int // how often an equal remote request was made
+	enq  int
+}
+
+// newRun prepares a call and describes the record to the guest: secret fields of the configuration as handles.
+func (s *Service) newRun(ctx context.Context, p *plugin.Plugin, in *Integration, delivery string, timeout time.Duration) (*run, abi.Integration, error) {
+	r := &run{s: s, in: in, plugin: p, delivery: delivery, timeout: timeout, handles: secret.NewHandles(), keys: map[[sha256.Size]byte]int{},
+		log: s.Log.With("owner", string(in.Owner), "integration", string(in.ID), "plugin", p.Name)}
+	record, err := r.record(ctx, in)
+	return r, record, err
+}
+
+// record describes in to the guest.
+func (r *run) record(ctx context.Context, in *Integration) (abi.Integration, error) {
+	config, err := decodeObject("integration.run", in.Config)
+	if err != nil {
+		return abi.Integration{}, err
+	}
+	secrets, err := r.s.openSecrets(ctx, in)
+	if err != nil {
+		return abi.Integration{}, err
+	}
+	for name, text := range secrets {
+		config[name], _ = json.Marshal(r.handles.Issue(text))
+	}
+	out := abi.Integration{ID: string(in.ID), Status: in.Status, Version: in.Version, Config: config.encode(), Entities: []abi.Entity{}}
+	for _, m := range in.Members {
+		e, err := r.s.Connections.OwnedEntity(ctx, in.Owner, m.Entity)
+		if fault.Is(err, fault.NotFound) {
+			continue // disconnected meanwhile; calls in that role say so
+		}
+		if err != nil {
+			return abi.Integration{}, err
+		}
+		out.Entities = append(out.Entities, abi.Entity{ID: string(e.ID), Role: m.Role, Module: e.Module, ExternalID: e.ExternalID, Name: e.Name, Details: e.Details})
+	}
+	return out, nil
+}
+
+// call is the guest call with everything this record may reach.
+func (r *run) call(export string) plugin.Call {
+	return plugin.Call{Plugin: r.plugin, Export: export, Timeout: r.timeout, Log: r.logLine, Can: plugin.Capabilities{
+		HTTP: (*remote)(r), Module: (*remote)(r), Storage: (*storage)(r), Mapping: (*mapping)(r), Queue: (*queue)(r),
+		Integration: (*record)(r), Webhook: (*webhook)(r), Crypto: connection.NewCrypto(r.handles),
+	}}
+}
+
+func (r *run) logLine(level, message string) {
+	var l slog.Level
+	if l.UnmarshalText([]byte(level)) != nil {
+		l = slog.LevelInfo
+	}
+	r.log.Log(context.Background(), l, "guest: "+message)
+}
+
+// key is the idempotency key of a remote request: the same for every try of a delivery, different for the second equal
+// request within one try. Without a delivery every request is new.
+func (r *run) key(request string) string {
+	if r.delivery == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(request))
+	r.mu.Lock()
+	r.keys[sum]++
+	n := r.keys[sum]
+	r.mu.Unlock()
+	all := sha256.Sum256(fmt.Appendf(sum[:], "|%s|%d", r.delivery, n))
+	return "frigg-" + hex.EncodeToString(all[:16])
+}
+
+func (r *run) options() connection.CallOptions {
+	return connection.CallOptions{Handles: r.handles, Key: r.key, Log: r.logLine, Timeout: r.timeout}
+}
+
+// remote serves http and module.
+type remote run
+
+func (c *remote) entity(role string) (connection.EntityID, error) {
+	id, ok := c.in.entity(role)
+	if !ok {
+		return "", &fault.Error{Kind: fault.NotFound, Side: fault.Guest, Op: "integration.call", Msg: fmt.Sprintf("no account plays the role %q", role)}
+	}
+	return id, nil
+}
+
+func (c *remote) Send(ctx context.Context, q abi.HTTPRequest) (abi.HTTPResponse, error) {
+	id, err := c.entity(q.Role)
+	if err != nil {
+		return abi.HTTPResponse{}, err
+	}
+	return c.s.Connections.Send(ctx, c.in.Owner, id, q, (*run)(c).options())
+}
+
+func (c *remote) Call(ctx context.Context, q abi.ModuleCall) (abi.ModuleValue, error) {
+	id, err := c.entity(q.Role)
+	if err != nil {
+		return abi.ModuleValue{}, err
+	}
+	value, err := c.s.Connections.CallMethod(ctx, c.in.Owner, id, q.Method, q.Args, (*run)(c).options())
+	return abi.ModuleValue{Value: value}, err
+}

@@ -1,0 +1,71 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/account"
+	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/job"
+)
+
+// Store is what this room keeps. Every method is one act, all or nothing. Ids that are unknown or somebody else's are
+// fault.NotFound.
+type Store interface {
+	// CreateIntegration saves in and enqueues then.
+	CreateIntegration(ctx context.Context, in *Integration, then job.New) error
+	IntegrationByID(ctx context.Context, o account.Owner, id ID) (*Integration, error)
+	// Integrations lists an owner's integrations by age, without those being removed.
+	Integrations(ctx context.Context, o account.Owner) ([]*Integration, error)
+	// CountIntegrations counts an owner's records of a plugin, without those being removed.
+	CountIntegrations(ctx context.Context, o account.Owner, plugin string) (int, error)
+	// IntegrationForWebhook finds a record for a vendor that knows its URL. It is the only read without an owner: the
+	// signature of the request is checked against a secret of that record before anything follows.
+	IntegrationForWebhook(ctx context.Context, id ID) (*Integration, error)
+	// SaveIntegration writes status, configuration and completeness of in if the record is still at in.Revision, which it
+	// counts up, else fault.Conflict. Messages are appended, then is enqueued unless nil, and jobs of the record that
+	// wait for better times become due.
+	SaveIntegration(ctx context.Context, in *Integration, messages []Message, then *job.New) error
+	// MessagesOf lists messages of an integration, oldest first, at most the newest 100 of each level.
+	MessagesOf(ctx context.Context, o account.Owner, id ID) ([]Message, error)
+	// IntegrationsWith lists the records in which an entity takes part.
+	IntegrationsWith(ctx context.Context, o account.Owner, e connection.EntityID) ([]*Integration, error)
+
+	// ReceiveEvent saves e and enqueues then; if an event with its Dedupe is there, it saves nothing and says so.
+	ReceiveEvent(ctx context.Context, e *Event, then job.New) (existed bool, err error)
+	EventByID(ctx context.Context, o account.Owner, id EventID) (*Event, error)
+
+	MappingBySource(ctx context.Context, o account.Owner, id ID, set, source string) (json.RawMessage, error)
+	// PutMappings writes all entries or, with ifAbsent and one of them there, none.
+	PutMappings(ctx context.Context, o account.Owner, id ID, entries []Mapping, ifAbsent bool, now time.Time) (stored bool, err error)
+	DeleteMapping(ctx context.Context, o account.Owner, id ID, set, source string) error
+	Mappings(ctx context.Context, o account.Owner, id ID, set, after string, limit int) ([]Mapping, error)
+
+	StoredValue(ctx context.Context, o account.Owner, id ID, key string) (json.RawMessage, error)
+	PutValue(ctx context.Context, o account.Owner, id ID, key string, value json.RawMessage, now time.Time) error
+	DeleteValue(ctx context.Context, o account.Owner, id ID, key string) error
+	ValueKeys(ctx context.Context, o account.Owner, id ID, prefix, after string, limit int) ([]string, error)
+
+	// WebhookSecret returns the sealed secret of a webhook, or NotFound.
+	WebhookSecret(ctx context.Context, o account.Owner, id ID, webhook string) (string, error)
+	// KeepWebhookSecret saves sealed if there is none yet and returns the one that is there.
+	KeepWebhookSecret(ctx context.Context, o account.Owner, id ID, webhook, sealed string, now time.Time) (string, error)
+
+	// EnqueueFor enqueues work of an integration of the owner; existed is true when its UniqueKey waits already.
+	EnqueueFor(ctx context.Context, o account.Owner, id ID, n job.New) (jid job.ID, existed bool, err error)
+}
+
+// Settled is what a finished try changes on its record, in the act that settles the job (job.Settlement.With).
+type Settled struct {
+	Owner       account.Owner
+	Integration ID
+	// Status replaces the status if it is still one of From; empty changes nothing.
+	Status abi.Status
+	From   []abi.Status
+	// Messages are appended if Status was empty or took effect.
+	Messages []Message
+	// Remove deletes the record with everything that belongs to it, its waiting jobs included.
+	Remove bool
+}

@@ -1,0 +1,352 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/account"
+	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/integration"
+	"github.com/frigg-host/frigg-host/host/job"
+)
+
+var _ integration.Store = (*DB)(nil)
+
+var noSuchIntegration = says{fault.NotFound: "no such integration"}
+
+const (
+	integrationColumns = `id, owner, plugin, version, status, config, secrets, complete, created_at, updated_at, revision`
+	// maxIntegrations bounds a list; an owner with more has to be asked for by page, which Frigg's API does not know.
+	maxIntegrations = 10000
+	// keptMessages of each level of an integration are kept.
+	keptMessages = 100
+)
+
+func scanIntegration(row Row) (*integration.Integration, error) {
+	in := new(integration.Integration)
+	return in, row.Scan(&in.ID, &in.Owner, &in.Plugin, &in.Version, &in.Status, rawJSON(&in.Config), optional(&in.Secrets), &in.Complete,
+		micros(&in.CreatedAt), micros(&in.UpdatedAt), &in.Revision)
+}
+
+// integrationWhere reads records and who takes part in them, in one snapshot.
+func (db *DB) integrationsWhere(ctx context.Context, where string, args ...any) (found []*integration.Integration, err error) {
+	err = db.Read(ctx, func(q Querier) error {
+		found, err = Many(q, scanIntegration, `SELECT `+integrationColumns+` FROM integrations WHERE `+where, args...)
+		if err != nil {
+			return err
+		}
+		for _, in := range found {
+			if in.Members, err = Many(q, scanMember, `SELECT role, entity_id FROM integration_members WHERE integration_id = $1 ORDER BY role`, in.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+func scanMember(row Row) (m integration.Member, err error) { return m, row.Scan(&m.Role, &m.Entity) }
+
+func (db *DB) oneIntegration(ctx context.Context, op, where string, args ...any) (*integration.Integration, error) {
+	found, err := db.integrationsWhere(ctx, where, args...)
+	if err == nil && len(found) == 0 {
+		err = errNoRow
+	}
+	if err != nil {
+		return nil, at(op, err, noSuchIntegration)
+	}
+	return found[0], nil
+}
+
+func (db *DB) CreateIntegration(ctx context.Context, in *integration.Integration, then job.New) error {
+	err := db.Write(ctx, func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO integrations (`+integrationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			in.ID, in.Owner, in.Plugin, in.Version, in.Status, rawJSON(&in.Config), optional(&in.Secrets), in.Complete,
+			micros(&in.CreatedAt), micros(&in.UpdatedAt), in.Revision)
+		if err != nil {
+			return err
+		}
+		for _, m := range in.Members {
+			// Only an entity of the same owner takes part, whatever the caller checked before.
+			err := tx.ExecOne(`INSERT INTO integration_members (integration_id, role, entity_id)
+				SELECT $1, $2, id FROM entities WHERE id = $3 AND owner = $4`, in.ID, m.Role, m.Entity, in.Owner)
+			if err != nil {
+				return err
+			}
+		}
+		_, _, err = enqueue(tx, then)
+		return err
+	})
+	return at("store.CreateIntegration", err, says{fault.NotFound: "no such entity"})
+}
+
+func (db *DB) IntegrationByID(ctx context.Context, o account.Owner, id integration.ID) (*integration.Integration, error) {
+	return db.oneIntegration(ctx, "store.IntegrationByID", `owner = $1 AND id = $2`, o, id)
+}
+
+func (db *DB) IntegrationForWebhook(ctx context.Context, id integration.ID) (*integration.Integration, error) {
+	return db.oneIntegration(ctx, "store.IntegrationForWebhook", `id = $1`, id)
+}
+
+func (db *DB) Integrations(ctx context.Context, o account.Owner) ([]*integration.Integration, error) {
+	found, err := db.integrationsWhere(ctx, `owner = $1 AND status <> 'IN_DELETION' ORDER BY id LIMIT $2`, o, maxIntegrations)
+	return found, at("store.Integrations", err, nil)
+}
+
+func (db *DB) CountIntegrations(ctx context.Context, o account.Owner, plugin string) (int, error) {
+	n, err := One(db.reader(ctx), Value[int], `SELECT count(*) FROM integrations WHERE owner = $1 AND plugin = $2 AND status <> 'IN_DELETION'`, o, plugin)
+	return n, at("store.CountIntegrations", err, nil)
+}
+
+func (db *DB) IntegrationsWith(ctx context.Context, o account.Owner, e connection.EntityID) ([]*integration.Integration, error) {
+	found, err := db.integrationsWhere(ctx, `owner = $1 AND id IN (SELECT integration_id FROM integration_members WHERE entity_id = $2) ORDER BY id`, o, e)
+	return found, at("store.IntegrationsWith", err, nil)
+}
+
+func (db *DB) SaveIntegration(ctx context.Context, in *integration.Integration, messages []integration.Message, then *job.New) error {
+	err := db.Write(ctx, func(tx *Tx) error {
+		err := tx.ExecOne(`UPDATE integrations SET status = $1, config = $2, secrets = $3, complete = $4, version = $5, updated_at = $6, revision = revision + 1
+			WHERE owner = $7 AND id = $8 AND revision = $9`,
+			in.Status, rawJSON(&in.Config), optional(&in.Secrets), in.Complete, in.Version, micros(&in.UpdatedAt), in.Owner, in.ID, in.Revision)
+		if fault.Is(err, fault.NotFound) {
+			return fault.New(fault.Conflict, "store.SaveIntegration", "the integration was changed meanwhile; read it again and repeat the change")
+		}
+		if err != nil {
+			return err
+		}
+		if err := addMessages(tx, in.ID, messages); err != nil {
+			return err
+		}
+		if err := dueNow(tx, in.ID, in.UpdatedAt); err != nil || then == nil {
+			return err
+		}
+		_, _, err = enqueue(tx, *then)
+		return err
+	})
+	if err == nil {
+		in.Revision++
+	}
+	return at("store.SaveIntegration", err, nil)
+}
+
+// dueNow lets jobs of a record that were put aside try again; those that failed keep their back-off.
+func dueNow(tx *Tx, id integration.ID, now time.Time) error {
+	_, err := tx.Exec(`UPDATE jobs SET run_at = $1 WHERE lane = $2 AND state = 'queued' AND attempt = 0 AND epoch > 0 AND run_at > $1`, micros(&now), string(id))
+	return err
+}
+
+func addMessages(tx *Tx, id integration.ID, messages []integration.Message) error {
+	levels := map[abi.MessageLevel]bool{}
+	for _, m := range messages {
+		levels[m.Level] = true
+		_, err := tx.Exec(`INSERT INTO integration_messages (integration_id, level, title, message, at) VALUES ($1, $2, $3, $4, $5)`,
+			id, m.Level, m.Title, optional(&m.Message), micros(&m.At))
+		if err != nil {
+			return err
+		}
+	}
+	for level := range levels {
+		_, err := tx.Exec(`DELETE FROM integration_messages WHERE integration_id = $1 AND level = $2 AND seq <= (
+			SELECT seq FROM integration_messages WHERE integration_id = $1 AND level = $2 ORDER BY seq DESC LIMIT 1 OFFSET $3)`, id, level, keptMessages)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scanMessage(row Row) (m integration.Message, err error) {
+	return m, row.Scan(&m.Level, &m.Title, optional(&m.Message), micros(&m.At))
+}
+
+func (db *DB) MessagesOf(ctx context.Context, o account.Owner, id integration.ID) ([]integration.Message, error) {
+	found, err := Many(db.reader(ctx), scanMessage, `SELECT level, title, message, at FROM integration_messages
+		WHERE integration_id IN (SELECT id FROM integrations WHERE owner = $1 AND id = $2) ORDER BY seq`, o, id)
+	return found, at("store.MessagesOf", err, nil)
+}
+
+func (db *DB) ReceiveEvent(ctx context.Context, e *integration.Event, then job.New) (existed bool, err error) {
+	err = db.Write(ctx, func(tx *Tx) error {
+		n, err := tx.Exec(`INSERT INTO events (id, integration_id, owner, webhook, dedupe, data, received_at)
+			SELECT $1, id, owner, $2, $3, $4, $5 FROM integrations WHERE owner = $6 AND id = $7
+			ON CONFLICT (integration_id, webhook, dedupe) DO NOTHING`,
+			e.ID, e.Webhook, e.Dedupe, asJSON(e.Data), micros(&e.ReceivedAt), e.Owner, e.Integration)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			existed = true
+			return ownedBy(tx, e.Owner, e.Integration)
+		}
+		_, _, err = enqueue(tx, then)
+		return err
+	})
+	return existed, at("store.ReceiveEvent", err, noSuchIntegration)
+}
+
+func (db *DB) EventByID(ctx context.Context, o account.Owner, id integration.EventID) (*integration.Event, error) {
+	e := new(integration.Event)
+	_, err := One(db.reader(ctx), func(row Row) (any, error) {
+		return nil, row.Scan(&e.ID, &e.Integration, &e.Owner, &e.Webhook, &e.Dedupe, asJSON(&e.Data), micros(&e.ReceivedAt))
+	}, `SELECT id, integration_id, owner, webhook, dedupe, data, received_at FROM events WHERE owner = $1 AND id = $2`, o, id)
+	return e, at("store.EventByID", err, says{fault.NotFound: "no such event"})
+}
+
+// ownedBy returns fault.NotFound unless the record is the owner's.
+func ownedBy(q Querier, o account.Owner, id integration.ID) error {
+	_, err := One(q, Value[integration.ID], `SELECT id FROM integrations WHERE owner = $1 AND id = $2`, o, id)
+	return err
+}
+
+// writeOwned is an act on something that belongs to a record of the owner.
+func (db *DB) writeOwned(ctx context.Context, op string, o account.Owner, id integration.ID, act func(tx *Tx) error) error {
+	err := db.Write(ctx, func(tx *Tx) error {
+		if err := ownedBy(tx, o, id); err != nil {
+			return err
+		}
+		return act(tx)
+	})
+	return at(op, err, noSuchIntegration)
+}
+
+// ofRecord limits a read to a record of the owner; the parameters $1 and $2 are owner and id.
+const ofRecord = ` WHERE integration_id IN (SELECT id FROM integrations WHERE owner = $1 AND id = $2) `
+
+func rawValue(row Row) (v json.RawMessage, err error) { return v, row.Scan(rawJSON(&v)) }
+
+func (db *DB) MappingBySource(ctx context.Context, o account.Owner, id integration.ID, set, source string) (json.RawMessage, error) {
+	v, err := One(db.reader(ctx), rawValue, `SELECT value FROM mappings`+ofRecord+`AND set_name = $3 AND source_id = $4`, o, id, set, source)
+	return v, at("store.MappingBySource", err, says{fault.NotFound: "no such mapping"})
+}
+
+func (db *DB) PutMappings(ctx context.Context, o account.Owner, id integration.ID, entries []integration.Mapping, ifAbsent bool, now time.Time) (stored bool, err error) {
+	err = db.writeOwned(ctx, "store.PutMappings", o, id, func(tx *Tx) error {
+		stored = false
+		for _, e := range entries {
+			_, err := One(tx, Value[int], `SELECT 1 FROM mappings WHERE integration_id = $1 AND set_name = $2 AND source_id = $3`, id, e.Set, e.SourceID)
+			if ifAbsent && err == nil {
+				return nil
+			}
+			if err != nil && !fault.Is(err, fault.NotFound) {
+				return err
+			}
+		}
+		for _, e := range entries {
+			_, err := tx.Exec(`INSERT INTO mappings (integration_id, set_name, source_id, value, updated_at) VALUES ($1, $2, $3, $4, $5)
+				ON CONFLICT (integration_id, set_name, source_id) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`,
+				id, e.Set, e.SourceID, rawJSON(&e.Value), micros(&now))
+			if err != nil {
+				return err
+			}
+		}
+		stored = true
+		return nil
+	})
+	return stored && err == nil, err
+}
+
+func (db *DB) DeleteMapping(ctx context.Context, o account.Owner, id integration.ID, set, source string) error {
+	return db.writeOwned(ctx, "store.DeleteMapping", o, id, func(tx *Tx) error {
+		_, err := tx.Exec(`DELETE FROM mappings WHERE integration_id = $1 AND set_name = $2 AND source_id = $3`, id, set, source)
+		return err
+	})
+}
+
+func (db *DB) Mappings(ctx context.Context, o account.Owner, id integration.ID, set, after string, limit int) ([]integration.Mapping, error) {
+	found, err := Many(db.reader(ctx), func(row Row) (m integration.Mapping, err error) {
+		return m, row.Scan(&m.Set, &m.SourceID, rawJSON(&m.Value))
+	}, `SELECT set_name, source_id, value FROM mappings`+ofRecord+`AND set_name = $3 AND source_id > $4 ORDER BY source_id LIMIT $5`, o, id, set, after, limit)
+	return found, at("store.Mappings", err, nil)
+}
+
+func (db *DB) StoredValue(ctx context.Context, o account.Owner, id integration.ID, key string) (json.RawMessage, error) {
+	v, err := One(db.reader(ctx), rawValue, `SELECT value FROM integration_values`+ofRecord+`AND key = $3`, o, id, key)
+	return v, at("store.StoredValue", err, says{fault.NotFound: "no such value"})
+}
+
+func (db *DB) PutValue(ctx context.Context, o account.Owner, id integration.ID, key string, value json.RawMessage, now time.Time) error {
+	return db.writeOwned(ctx, "store.PutValue", o, id, func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO integration_values (integration_id, key, value, updated_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (integration_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`, id, key, rawJSON(&value), micros(&now))
+		return err
+	})
+}
+
+func (db *DB) DeleteValue(ctx context.Context, o account.Owner, id integration.ID, key string) error {
+	return db.writeOwned(ctx, "store.DeleteValue", o, id, func(tx *Tx) error {
+		_, err := tx.Exec(`DELETE FROM integration_values WHERE integration_id = $1 AND key = $2`, id, key)
+		return err
+	})
+}
+
+func (db *DB) ValueKeys(ctx context.Context, o account.Owner, id integration.ID, prefix, after string, limit int) ([]string, error) {
+	keys, err := Many(db.reader(ctx), Value[string], `SELECT key FROM integration_values`+ofRecord+`AND substr(key, 1, length($3)) = $3 AND key > $4 ORDER BY key LIMIT $5`,
+		o, id, prefix, after, limit)
+	return keys, at("store.ValueKeys", err, nil)
+}
+
+func (db *DB) WebhookSecret(ctx context.Context, o account.Owner, id integration.ID, webhook string) (string, error) {
+	sealed, err := One(db.reader(ctx), Value[string], `SELECT secret FROM integration_webhooks`+ofRecord+`AND webhook = $3`, o, id, webhook)
+	return sealed, at("store.WebhookSecret", err, says{fault.NotFound: "the webhook has no secret yet"})
+}
+
+func (db *DB) KeepWebhookSecret(ctx context.Context, o account.Owner, id integration.ID, webhook, sealed string, now time.Time) (kept string, err error) {
+	err = db.writeOwned(ctx, "store.KeepWebhookSecret", o, id, func(tx *Tx) error {
+		_, err := tx.Exec(`INSERT INTO integration_webhooks (integration_id, webhook, secret, created_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (integration_id, webhook) DO NOTHING`, id, webhook, sealed, micros(&now))
+		if err != nil {
+			return err
+		}
+		kept, err = One(tx, Value[string], `SELECT secret FROM integration_webhooks WHERE integration_id = $1 AND webhook = $2`, id, webhook)
+		return err
+	})
+	return kept, err
+}
+
+func (db *DB) EnqueueFor(ctx context.Context, o account.Owner, id integration.ID, n job.New) (jid job.ID, existed bool, err error) {
+	err = db.writeOwned(ctx, "store.EnqueueFor", o, id, func(tx *Tx) error {
+		jid, existed, err = enqueue(tx, n)
+		return err
+	})
+	return jid, existed, err
+}
+
+// settleWith is the part of SettleJob that belongs to the room which worked the job.
+func settleWith(tx *Tx, with any, now time.Time) error {
+	switch w := with.(type) {
+	case nil:
+		return nil
+	case *integration.Settled:
+		return settleIntegration(tx, w, now)
+	}
+	return fault.New(fault.Internal, "store.SettleJob", "a job was settled with %T, which the store does not know", with)
+}
+
+func settleIntegration(tx *Tx, s *integration.Settled, now time.Time) error {
+	if s.Remove {
+		if _, err := tx.Exec(`DELETE FROM integrations WHERE owner = $1 AND id = $2`, s.Owner, s.Integration); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`DELETE FROM jobs WHERE owner = $1 AND lane = $2 AND state = 'queued'`, s.Owner, string(s.Integration))
+		return err
+	}
+	if s.Status != "" {
+		n, err := tx.Exec(`UPDATE integrations SET status = $1, updated_at = $2, revision = revision + 1
+			WHERE owner = $3 AND id = $4 AND status IN (SELECT value FROM json_each($5))`, s.Status, micros(&now), s.Owner, s.Integration, asJSON(s.From))
+		if err != nil || n == 0 {
+			return err
+		}
+		if err := dueNow(tx, s.Integration, now); err != nil {
+			return err
+		}
+	} else if err := ownedBy(tx, s.Owner, s.Integration); err != nil {
+		if fault.Is(err, fault.NotFound) {
+			return nil // removed meanwhile
+		}
+		return err
+	}
+	return addMessages(tx, s.Integration, s.Messages)
+}

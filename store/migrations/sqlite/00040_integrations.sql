@@ -1,0 +1,74 @@
+-- +goose Up
+
+CREATE TABLE integrations (
+	id         TEXT PRIMARY KEY,
+	owner      TEXT NOT NULL REFERENCES users (id),
+	plugin     TEXT NOT NULL,
+	version    TEXT NOT NULL,
+	status     TEXT NOT NULL,
+	config     TEXT NOT NULL,
+	secrets    TEXT,
+	complete   INTEGER NOT NULL,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	revision   INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE INDEX integrations_owner ON integrations (owner, id);
+
+-- An entity stays while an integration uses it.
+CREATE TABLE integration_members (
+	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
+	role           TEXT NOT NULL,
+	entity_id      TEXT NOT NULL REFERENCES entities (id),
+	PRIMARY KEY (integration_id, role)
+) STRICT;
+
+CREATE INDEX integration_members_entity ON integration_members (entity_id);
+
+CREATE TABLE integration_messages (
+	seq            INTEGER PRIMARY KEY,
+	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
+	level          TEXT NOT NULL,
+	title          TEXT NOT NULL,
+	message        TEXT,
+	at             INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX integration_messages_of ON integration_messages (integration_id, level, seq);
+
+CREATE TABLE integration_webhooks (
+	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
+	webhook        TEXT NOT NULL,
+	secret         TEXT NOT NULL,
+	created_at     INTEGER NOT NULL,
+	PRIMARY KEY (integration_id, webhook)
+) STRICT;
+
+CREATE TABLE events (
+	id             TEXT PRIMARY KEY,
+	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
+	owner          TEXT NOT NULL,
+	webhook        TEXT NOT NULL,
+	dedupe         TEXT NOT NULL,
+	data           TEXT NOT NULL,
+	received_at    INTEGER NOT NULL,
+	UNIQUE (integration_id, webhook, dedupe)
+) STRICT;
+
+CREATE TABLE mappings (
+	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
+	set_name       TEXT NOT NULL,
+	source_id      TEXT NOT NULL,
+	value          TEXT NOT NULL,
+	updated_at     INTEGER NOT NULL,
+	PRIMARY KEY (integration_id, set_name, source_id)
+) STRICT;
+
+CREATE TABLE integration_values (
+	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
+	key            TEXT NOT NULL,
+	value          TEXT NOT NULL,
+	updated_at     INTEGER NOT NULL,
+	PRIMARY KEY (integration_id, key)
+) STRICT;
