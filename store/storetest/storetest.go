@@ -13,6 +13,7 @@ import (
 // Run plays the whole suite. open returns an empty database that is closed at the end of the test.
 func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 	t.Run("Account", func(t *testing.T) { runAccount(t, open) })
+	t.Run("Connection", func(t *testing.T) { runConnection(t, open) })
 	t.Run("Integration", func(t *testing.T) { runIntegration(t, open) })
 	t.Run("Job", func(t *testing.T) { runJob(t, open) })
 	t.Run("Secret", func(t *testing.T) { runSecret(t, open) })
