@@ -44,6 +44,19 @@ func (c *checker) remember(keep []Keep) {
 	}
 }
 
+// Values lists what the templates of a manifest may refer to, and whether each is a secret, which a guest never sees.
+func Values(m *Manifest) map[Ref]bool {
+	c := &checker{m: m}
+	c.learn()
+	values := map[Ref]bool{}
+	for scope, names := range map[string]map[string]bool{ScopeSettings: c.settings, ScopeForm: c.form, ScopeCredential: c.credential} {
+		for name, secret := range names {
+			values[Ref{scope, name}] = secret
+		}
+	}
+	return values
+}
+
 // module judges what only API modules declare.
 func (c *checker) module() {
 	m := c.m

@@ -1,0 +1,152 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/fault"
+)
+
+const extension = ".wasm"
+
+// look is what was seen of a file the last time.
+type look struct {
+	size    int64
+	changed time.Time
+	settled bool // read and judged; until the file changes there is no need to read it again
+	plugin  *Plugin
+}
+
+func (l *look) same(info fs.FileInfo) bool {
+	return l != nil && l.size == info.Size() && l.changed.Equal(info.ModTime())
+}
+
+// lookAround looks at every file of the plugins folder, in order of name. Plugins that could be used have state Ready,
+// all others Broken and a problem.
+func (r *Registry) lookAround() ([]*Plugin, error) {
+	files, err := os.ReadDir(r.cfg.Dir) // sorted
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "plugin.Rescan", "the plugins folder cannot be read")
+	}
+	looks := map[string]*look{}
+	var found []*Plugin
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), ".") || filepath.Ext(f.Name()) != extension {
+			continue
+		}
+		l := r.look(f.Name(), r.looks[f.Name()])
+		looks[f.Name()] = l
+		found = append(found, l.plugin)
+	}
+	r.looks = looks
+	return found, nil
+}
+
+// look looks at one file. A file that changed a moment ago may still be being written: it is only read when it has not
+// changed between two looks.
+func (r *Registry) look(file string, last *look) *look {
+	path := filepath.Join(r.cfg.Dir, file)
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is not a file")
+	}
+	if err != nil {
+		return &look{plugin: unread(file, err)}
+	}
+	if last.same(info) && last.settled {
+		return last
+	}
+	now := &look{size: info.Size(), changed: info.ModTime()}
+	if !r.cfg.Offline && !last.same(info) && r.cfg.Now().Sub(info.ModTime()) < r.cfg.Settle {
+		now.plugin = unusable(file, "changed a moment ago; it is read when it has come to rest")
+		return now
+	}
+	if info.Size() > abi.LimitModuleBytes {
+		now.settled = true
+		now.plugin = unusable(file, fmt.Sprintf("has %d bytes, at most %d are allowed", info.Size(), abi.LimitModuleBytes))
+		return now
+	}
+	module, err := readAll(path, abi.LimitModuleBytes)
+	if err != nil {
+		now.plugin = unread(file, err)
+		return now
+	}
+	if after, err := os.Stat(path); err != nil || !now.same(after) {
+		now.plugin = unusable(file, "changed while it was read; it is read again when it has come to rest")
+		return now
+	}
+	r.judge(now, file, module)
+	return now
+}
+
+// judge inspects a file and keeps the bytes of a usable one.
+func (r *Registry) judge(l *look, file string, module []byte) {
+	l.settled = true
+	in, err := Inspect(module)
+	if err != nil {
+		l.plugin = unusable(file, fault.PublicMessage(err))
+		describe(l.plugin, in)
+		return
+	}
+	l.plugin = &Plugin{State: Ready, File: file}
+	describe(l.plugin, in)
+	if r.cfg.Offline {
+		return
+	}
+	if err := r.modules.put(in.Digest, module); err != nil {
+		l.settled = false
+		l.plugin = unusable(file, "cannot be kept in the data folder: "+err.Error())
+		describe(l.plugin, in)
+	}
+}
+
+// atRest reports that no file changed a moment ago.
+func (r *Registry) atRest() bool {
+	r.scan.Lock()
+	defer r.scan.Unlock()
+	for _, l := range r.looks {
+		if !l.settled {
+			return false
+		}
+	}
+	return true
+}
+
+// unusable is a plugin of which not even the name is known.
+func unusable(file, problem string) *Plugin {
+	return &Plugin{Name: stem(file), State: Broken, Problem: problem, File: file}
+}
+
+// stem is the name of a plugin that only its file names.
+func stem(file string) string { return strings.TrimSuffix(file, extension) }
+
+// unread says why a file cannot be read, without its path.
+func unread(file string, err error) *Plugin {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return unusable(file, "cannot be read: "+err.Error())
+}
+
+// describe fills what an inspection knows. The manifest gets its defaults.
+func describe(p *Plugin, in *Inspection) {
+	p.Digest, p.Size = in.Digest, in.Size
+	if in.name != "" {
+		p.Name = in.name
+	}
+	if m := in.Manifest; m != nil {
+		p.Name, p.Version, p.Kind, p.Manifest = m.Name, m.Version, m.Kind, *abi.ManifestDefaults(m)
+	}
+	for _, e := range abi.Exports {
+		if in.exports(e.Name) {
+			p.Exports = append(p.Exports, e.Name)
+		}
+	}
+}

@@ -1,0 +1,330 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/frigg-host/frigg-host/host/fault"
+)
+
+// DevGrantor is Grant.By of development mode.
+const DevGrantor = "development mode"
+
+// round is the work of one Rescan.
+type round struct {
+	*Registry
+	grants   map[Digest]*Grant
+	latest   map[string]*Grant // by name, of those on record
+	installs map[string]*Install
+	next     view
+	failed   error // of the store
+}
+
+// Rescan looks at the folder and at the grants, and decides which versions serve from now on. It compiles what is new,
+// so it may take seconds; calls go on meanwhile. The error says that folder or store could not be read or written: what
+// served before goes on serving.
+func (r *Registry) Rescan(ctx context.Context) error {
+	r.scan.Lock()
+	defer r.scan.Unlock()
+	found, err := r.lookAround()
+	if err != nil {
+		return err
+	}
+	w := &round{Registry: r, next: view{serving: map[string]*Plugin{}}}
+	if err := w.recall(ctx); err != nil {
+		return err
+	}
+	byName := w.byName(found)
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		w.decide(ctx, name, byName[name])
+	}
+	w.forget(ctx, byName)
+	w.next.grants = w.grants
+	old := r.view.Swap(&w.next)
+	r.unload(ctx)
+	r.report(old, &w.next)
+	return w.failed
+}
+
+// recall reads what was decided before.
+func (w *round) recall(ctx context.Context) error {
+	grants, err := w.cfg.Store.PluginGrants(ctx)
+	if err != nil {
+		return err
+	}
+	installs, err := w.cfg.Store.PluginInstalls(ctx)
+	if err != nil {
+		return err
+	}
+	w.grants, w.latest, w.installs = maps.Clone(w.dev), map[string]*Grant{}, map[string]*Install{}
+	for _, g := range grants {
+		w.grants[g.Digest] = g
+		if last := w.latest[g.Name]; last == nil || g.At.After(last.At) {
+			w.latest[g.Name] = g
+		}
+	}
+	for _, in := range installs {
+		w.installs[in.Name] = in
+	}
+	return nil
+}
+
+// byName groups files, in their order. A file whose plugin cannot be made out belongs to the name that it served before.
+func (w *round) byName(found []*Plugin) map[string][]*Plugin {
+	names := map[string][]*Plugin{}
+	for _, p := range found {
+		if p.State == Broken && p.Name == stem(p.File) {
+			for _, in := range w.installs {
+				if in.File == p.File {
+					p = alter(p, func(p *Plugin) { p.Name = in.Name })
+				}
+			}
+		}
+		names[p.Name] = append(names[p.Name], p)
+	}
+	return names
+}
+
+// alter changes a copy.
+func alter(p *Plugin, change func(*Plugin)) *Plugin {
+	c := *p
+	change(&c)
+	return &c
+}
+
+// decide judges the files of one name: the first usable one counts. While it cannot serve, what served before goes on.
+func (w *round) decide(ctx context.Context, name string, files []*Plugin) {
+	var chosen *Plugin
+	var waiting []Entry
+	for _, p := range files {
+		switch {
+		case p.State == Broken:
+			waiting = append(waiting, Entry{Plugin: p})
+		case chosen != nil:
+			waiting = append(waiting, Entry{Plugin: alter(p, func(p *Plugin) {
+				p.State = Broken
+				p.Problem = fmt.Sprintf("%s and %s are both plugin %s; %s counts, remove one of them", chosen.File, p.File, name, chosen.File)
+			})})
+		default:
+			chosen = p
+		}
+	}
+	var e Entry
+	if chosen != nil {
+		if e = w.admit(ctx, chosen); !e.Serving {
+			waiting = append(waiting, e)
+		}
+	}
+	if !e.Serving {
+		var lost *Plugin
+		if e, lost = w.previous(ctx, name, chosen); lost != nil {
+			waiting = append(waiting, Entry{Plugin: lost})
+		}
+	}
+	if e.Serving {
+		w.next.serving[name] = e.Plugin
+		w.next.entries = append(w.next.entries, e)
+	}
+	slices.SortStableFunc(waiting, func(a, b Entry) int { return cmp.Compare(order(a), order(b)) })
+	for _, o := range waiting {
+		if e.Serving && o.Plugin.State == NeedsApproval {
+			o.Plugin = alter(o.Plugin, func(p *Plugin) { p.Problem += fmt.Sprintf("; version %s goes on serving meanwhile", e.Plugin.Version) })
+		}
+		w.next.entries = append(w.next.entries, o)
+	}
+}
+
+// order puts what an operator can act on first.
+func order(e Entry) int {
+	if e.Plugin.State == NeedsApproval {
+		return 0
+	}
+	return 1
+}
+
+// admit lets a usable version serve if it was granted what it asks for, can be loaded, and that is on record.
+func (w *round) admit(ctx context.Context, p *Plugin) Entry {
+	grant, fresh := w.grant(p)
+	missing := MissingFrom(&p.Manifest, grant)
+	if grant == nil || !missing.None() {
+		return Entry{Missing: missing, Plugin: alter(p, func(p *Plugin) {
+			p.State, p.Problem = NeedsApproval, fmt.Sprintf("waits for approval%s; run `frigg-host plugin approve %s`", asking(missing), p.Name)
+		})}
+	}
+	if err := w.load(ctx, p); err != nil {
+		return Entry{Plugin: broken(p, "cannot be loaded: "+fault.PublicMessage(err))}
+	}
+	if err := w.record(ctx, p, fresh); err != nil {
+		w.failed = err
+		return Entry{Plugin: broken(p, "cannot be put on record: "+fault.PublicMessage(err))}
+	}
+	return Entry{Plugin: p, Serving: true}
+}
+
+func asking(m Missing) string {
+	if m.None() {
+		return ""
+	}
+	return ": it asks for " + m.String()
+}
+
+func broken(p *Plugin, problem string) *Plugin {
+	return alter(p, func(p *Plugin) { p.State, p.Problem = Broken, problem })
+}
+
+// grant finds the consent to a version. fresh is one to put on record: the last one under this name allows as much.
+func (w *round) grant(p *Plugin) (grant, fresh *Grant) {
+	if g := w.grants[p.Digest]; g != nil {
+		return g, nil
+	}
+	now := w.cfg.Now().UTC().Truncate(time.Microsecond)
+	if last := w.latest[p.Name]; last != nil && MissingFrom(&p.Manifest, last).None() {
+		fresh = &Grant{Name: p.Name, Digest: p.Digest, Ask: AskOf(&p.Manifest), By: last.By, At: now}
+		return fresh, fresh
+	}
+	if !w.cfg.Dev {
+		return nil, nil
+	}
+	g := &Grant{Name: p.Name, Digest: p.Digest, Ask: AskOf(&p.Manifest), By: DevGrantor, At: now}
+	w.dev[p.Digest], w.grants[p.Digest] = g, g
+	w.cfg.Log.Warn("development mode grants a plugin all that it asks for", "plugin", p.Name)
+	return g, nil
+}
+
+// load loads a version once. What failed for a reason that may pass is tried again.
+func (w *round) load(ctx context.Context, p *Plugin) error {
+	if w.cfg.Loader == nil || w.cfg.Offline {
+		return nil
+	}
+	if err, done := w.loaded[p.Digest]; done {
+		return err
+	}
+	module, err := w.modules.get(p.Digest)
+	if err != nil {
+		return err
+	}
+	err = w.cfg.Loader.Load(ctx, p, module)
+	if err == nil || !fault.Retryable(err) {
+		w.loaded[p.Digest] = err
+	}
+	return err
+}
+
+// record saves that a version serves, unless that is known.
+func (w *round) record(ctx context.Context, p *Plugin, carried *Grant) error {
+	if w.cfg.Offline {
+		return nil
+	}
+	in := w.installs[p.Name]
+	if carried == nil && in != nil && in.Digest == p.Digest && in.File == p.File {
+		return nil
+	}
+	in = &Install{Name: p.Name, Digest: p.Digest, File: p.File, At: w.cfg.Now().UTC().Truncate(time.Microsecond)}
+	if err := w.cfg.Store.PluginInstalled(ctx, in, carried); err != nil {
+		return err
+	}
+	w.installs[p.Name] = in
+	if carried != nil {
+		w.grants[p.Digest] = carried
+	}
+	return nil
+}
+
+// previous is what served under a name before, from its kept bytes; lost says that it is not there any more.
+func (w *round) previous(ctx context.Context, name string, chosen *Plugin) (e Entry, lost *Plugin) {
+	in := w.installs[name]
+	if in == nil || w.grants[in.Digest] == nil || chosen != nil && chosen.Digest == in.Digest {
+		return Entry{}, nil
+	}
+	p, err := w.version(in.Digest)
+	if err == nil && !MissingFrom(&p.Manifest, w.grants[in.Digest]).None() {
+		return Entry{}, nil
+	}
+	if err == nil {
+		err = w.load(ctx, p)
+	}
+	if err != nil {
+		problem := "the version that served before cannot be had again: " + fault.PublicMessage(err)
+		return Entry{}, &Plugin{Name: name, Digest: in.Digest, State: Broken, Problem: problem, File: in.File}
+	}
+	return Entry{Plugin: alter(p, func(p *Plugin) { p.File = in.File }), Serving: true}, nil
+}
+
+// forget removes names that have no file any more.
+func (w *round) forget(ctx context.Context, byName map[string][]*Plugin) {
+	if w.cfg.Offline {
+		return
+	}
+	for name := range w.installs {
+		if byName[name] != nil {
+			continue
+		}
+		if err := w.cfg.Store.PluginRemoved(ctx, name); err != nil {
+			w.failed = err
+		}
+	}
+}
+
+// unload frees what does not serve any more. Work that still needs it loads it again.
+func (r *Registry) unload(ctx context.Context) {
+	v := r.view.Load()
+	wanted := map[Digest]bool{}
+	for _, e := range v.entries {
+		wanted[e.Plugin.Digest] = e.Serving || e.Plugin.State == Broken
+	}
+	for d, err := range r.loaded {
+		if wanted[d] {
+			continue
+		}
+		if err == nil {
+			r.cfg.Loader.Unload(ctx, d)
+		}
+		delete(r.loaded, d)
+	}
+}
+
+// report says what is new, one line for each plugin or file.
+func (r *Registry) report(old, now *view) {
+	seen := map[string]bool{}
+	for _, e := range now.entries {
+		p := e.Plugin
+		subject := "file " + p.File + string(p.Digest)
+		if e.Serving {
+			subject = "plugin " + p.Name
+		}
+		seen[subject] = true
+		switch {
+		case e.Serving:
+			r.tell(subject, slog.LevelInfo, "plugin serves", "", "plugin", p.Name, "version", p.Version, "digest", p.Digest)
+		case p.State == NeedsApproval:
+			r.tell(subject, slog.LevelWarn, "plugin needs approval", p.Problem, "plugin", p.Name, "version", p.Version, "file", p.File)
+		default:
+			r.tell(subject, slog.LevelWarn, "plugin cannot be used", p.Problem, "plugin", p.Name, "file", p.File)
+		}
+	}
+	for name := range old.serving {
+		if now.serving[name] == nil {
+			r.tell("plugin "+name, slog.LevelInfo, "plugin removed", "", "plugin", name)
+			seen["plugin "+name] = true
+		}
+	}
+	maps.DeleteFunc(r.told, func(subject, _ string) bool { return !seen[subject] })
+}
+
+// tell logs a line unless it is the one that was last said of this subject.
+func (r *Registry) tell(subject string, level slog.Level, msg, problem string, attrs ...any) {
+	if problem != "" {
+		attrs = append(attrs, "err", problem)
+	}
+	line := fmt.Sprint(append(attrs, msg)...)
+	if r.told[subject] == line {
+		return
+	}
+	r.told[subject] = line
+	r.cfg.Log.Log(context.Background(), level, msg, attrs...)
+}

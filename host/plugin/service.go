@@ -1,0 +1,105 @@
+package plugin
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/secret"
+)
+
+// Owner is the owner of secrets that belong to the operator and to no user.
+const Owner = "host"
+
+// Sealer seals the operator's secrets; *secret.Vault does.
+type Sealer interface {
+	Seal(ctx context.Context, owner string, place secret.Place, plain secret.Text) (string, error)
+	Open(ctx context.Context, owner string, place secret.Place, sealed string) (secret.Text, error)
+}
+
+// Config of a Service. Store, Registry and Sealer are required.
+type Config struct {
+	Store    Store
+	Registry *Registry
+	Sealer   Sealer
+	Now      func() time.Time                 // default time.Now
+	Env      func(name string) (string, bool) // default os.LookupEnv
+}
+
+// Service is what an operator does with plugins.
+type Service struct {
+	store    Store
+	registry *Registry
+	sealer   Sealer
+	now      func() time.Time
+	env      func(string) (string, bool)
+}
+
+// New returns a Service.
+func New(c Config) *Service {
+	s := &Service{store: c.Store, registry: c.Registry, sealer: c.Sealer, now: c.Now, env: c.Env}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.env == nil {
+		s.env = os.LookupEnv
+	}
+	return s
+}
+
+// List returns every version that serves or lies in the plugins folder: by name, then the one that serves, then those
+// that wait for approval.
+func (s *Service) List(context.Context) ([]Entry, error) { return s.registry.Entries(), nil }
+
+// Approve grants a version what it asks for, and lets it serve. An empty digest means the version in the plugins folder.
+// by says who consents. It returns the version as it is then: Broken when it was approved but cannot be loaded.
+// Errors: NotFound when there is no such version; Invalid when it cannot be used anyway. Approving again is fine.
+func (s *Service) Approve(ctx context.Context, name string, d Digest, by string) (*Plugin, error) {
+	const op = "plugin.Approve"
+	if by == "" {
+		return nil, fault.New(fault.Invalid, op, "say who approves")
+	}
+	if err := s.registry.Rescan(ctx); err != nil {
+		return nil, err
+	}
+	p, err := s.toApprove(name, d)
+	if err != nil || p.State == Ready {
+		return p, err
+	}
+	g := &Grant{Name: p.Name, Digest: p.Digest, Ask: AskOf(&p.Manifest), By: by, At: s.now().UTC().Truncate(time.Microsecond)}
+	if err := s.store.PluginApproved(ctx, g); err != nil {
+		return nil, err
+	}
+	if err := s.registry.Rescan(context.WithoutCancel(ctx)); err != nil {
+		return nil, err
+	}
+	return s.registry.ByDigest(p.Digest)
+}
+
+// toApprove finds the version that waits, else the one that serves.
+func (s *Service) toApprove(name string, d Digest) (*Plugin, error) {
+	const op = "plugin.Approve"
+	var serving, unusable *Plugin
+	for _, e := range s.registry.Entries() {
+		p := e.Plugin
+		switch {
+		case p.Name != name || d != "" && p.Digest != d:
+		case p.State == NeedsApproval:
+			return p, nil
+		case e.Serving:
+			serving = p
+		case unusable == nil:
+			unusable = p
+		}
+	}
+	switch {
+	case serving != nil:
+		return serving, nil
+	case unusable != nil:
+		return nil, fault.New(fault.Invalid, op, "plugin %s (%s) cannot be approved: %s", name, unusable.File, unusable.Problem)
+	case d != "":
+		return nil, fault.New(fault.NotFound, op, "no plugin %q with digest %s is in the plugins folder", name, d)
+	}
+	return nil, fault.New(fault.NotFound, op, "no plugin %q is in the plugins folder", name)
+}
