@@ -16,5 +16,6 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 	t.Run("Connection", func(t *testing.T) { runConnection(t, open) })
 	t.Run("Integration", func(t *testing.T) { runIntegration(t, open) })
 	t.Run("Job", func(t *testing.T) { runJob(t, open) })
+	t.Run("Plugin", func(t *testing.T) { runPlugin(t, open) })
 	t.Run("Secret", func(t *testing.T) { runSecret(t, open) })
 }
