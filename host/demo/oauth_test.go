@@ -256,6 +256,33 @@ func TestToken_ARefreshTokenIsSpentOnceHoweverManyAsk(t *testing.T) {
 	}
 }
 
+func TestToken_ARefreshTokenIsUselessToOtherClients(t *testing.T) {
+	t.Parallel()
+	v := start(t, demo.Config{})
+	if err := v.crm.AddClient("other", "secret", callback); err != nil {
+		t.Fatal(err)
+	}
+	refresh := v.redeem(v.consent(nil).Get("code")).want(200).str("refresh_token")
+	stolen := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}
+	v.form("/oauth/token", basic("other", "secret"), stolen).want(400)
+	v.refresh(refresh).want(200)
+}
+
+func TestToken_OldAccessTokensOfAGrantAreForgotten(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	v := start(t, demo.Config{Now: clock.now})
+	got := v.redeem(v.consent(nil).Get("code")).want(200)
+	first := caller{v, got.str("access_token")}
+	for range 20 {
+		clock.move(time.Second)
+		first.call("GET", "/me", "").want(200)
+		got = v.refresh(got.str("refresh_token")).want(200)
+	}
+	first.call("GET", "/me", "").want(401)
+	caller{v, got.str("access_token")}.call("GET", "/me", "").want(200)
+}
+
 func TestToken_ARefreshMayNarrowButNotWiden(t *testing.T) {
 	t.Parallel()
 	v := start(t, demo.Config{})
@@ -279,8 +306,11 @@ func TestRevoke_IgnoresForeignAndUnknownTokens(t *testing.T) {
 	if err := v.crm.AddClient("other", "secret", callback); err != nil {
 		t.Fatal(err)
 	}
-	c := v.connect(everything)
-	v.form("/oauth/revoke", basic("other", "secret"), url.Values{"token": {c.token}}).want(200)
+	got := v.redeem(v.consent(nil).Get("code")).want(200)
+	c := caller{v, got.str("access_token")}
+	for _, token := range []string{c.token, got.str("refresh_token")} {
+		v.form("/oauth/revoke", basic("other", "secret"), url.Values{"token": {token}}).want(200)
+	}
 	v.form("/oauth/revoke", basic(clientID, clientSecret), url.Values{"token": {"unknown"}}).want(200)
 	v.form("/oauth/revoke", basic(clientID, "wrong"), url.Values{"token": {c.token}}).want(401)
 	c.call("GET", "/me", "").want(200)
