@@ -3,7 +3,6 @@ package requester
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -164,14 +163,14 @@ func (c *call) authorized(ctx context.Context, h hop) (*Outgoing, error) {
 
 // checkAuthorized refuses what an Authorizer may not do: the policy was checked for h. It makes out canonical.
 func checkAuthorized(h hop, out *Outgoing) error {
-	bug := errors.New("the authorizer changed where the request goes or how it is framed")
+	bug := fault.New(fault.Internal, "requester.Do", "the authorizer changed where the request goes or how it is framed")
 	target, err := parseTarget(out.URL.String())
 	if err != nil || !target.sameOrigin(h.target) {
-		return fault.New(fault.Internal, "requester.Do", "%s", bug)
+		return bug
 	}
 	for name, values := range out.Header {
 		if framing[http.CanonicalHeaderKey(name)] {
-			return fault.New(fault.Internal, "requester.Do", "%s", bug)
+			return bug
 		}
 		for _, v := range values {
 			if !isToken(name) || !isFieldValue(v) {

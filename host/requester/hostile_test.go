@@ -11,10 +11,12 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/requester"
+	"github.com/frigg-host/frigg-host/host/secret"
 )
 
 // reply answers with raw bytes and closes.
@@ -72,7 +74,7 @@ func TestHostileVendor_EndsInATypedFault(t *testing.T) {
 		status int
 		say    string
 	}{
-		{"never answers", untilGone, fault.Timeout, requester.Maybe, 0, "within 150ms"},
+		{"never answers", untilGone, fault.Timeout, requester.Maybe, 0, "within 700ms"},
 		{"trickles the status line", drip("H"), fault.Timeout, requester.Maybe, 0, "within"},
 		{"trickles headers", drip(ok + "X: "), fault.Timeout, requester.Maybe, 0, "within"},
 		{"trickles the body", drip(ok + "\r\n"), fault.Timeout, requester.Answered, 200, "within"},
@@ -83,6 +85,7 @@ func TestHostileVendor_EndsInATypedFault(t *testing.T) {
 		{"endless chunk extension", forever(ok+"Transfer-Encoding: chunked\r\n\r\n3;", strings.Repeat("x", 1024)), fault.Unavailable, requester.Answered, 200, ""},
 		{"gzip bomb", reply(ok + fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n", len(bomb)) + bomb), fault.TooLarge, requester.Answered, 200, "more than"},
 		{"endless headers", forever(ok, "X-Header: "+strings.Repeat("x", 1000)+"\r\n"), fault.TooLarge, requester.Maybe, 0, "bytes of headers"},
+		{"200 KB of headers", reply(ok + strings.Repeat("X: "+strings.Repeat("x", 995)+"\r\n", 200) + "\r\n"), fault.TooLarge, requester.Maybe, 0, "bytes of headers"},
 		{"one endless header", forever(ok+"X: ", strings.Repeat("x", 1000)), fault.TooLarge, requester.Maybe, 0, "bytes of headers"},
 		{"endless interim answers", forever("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), fault.TooLarge, requester.Maybe, 0, "bytes of headers"},
 		{"switches protocols", func(c net.Conn) {
@@ -108,7 +111,7 @@ func TestHostileVendor_EndsInATypedFault(t *testing.T) {
 			base, _ := wireVendor(t, c.handle)
 			timeout := 20 * time.Second // only what is meant to run into it waits for it
 			if c.kind == fault.Timeout {
-				timeout = 150 * time.Millisecond
+				timeout = 700 * time.Millisecond
 			}
 			_, err := open(t).Do(t.Context(), allow(t, base), requester.Request{Method: "POST", URL: base, Timeout: timeout, MaxResponseBytes: 1 << 20}, nil)
 			f := wantFault(t, err, c.kind, fault.Remote)
@@ -128,7 +131,7 @@ func TestHostileVendor_ThatReadsNothingIsLeft(t *testing.T) {
 	}
 	t.Cleanup(func() { l.Close() })
 	base := "http://" + l.Addr().String()
-	_, err = open(t).Do(t.Context(), allow(t, base), requester.Request{Method: "POST", URL: base, Body: make([]byte, 30<<20), Timeout: 150 * time.Millisecond}, nil)
+	_, err = open(t).Do(t.Context(), allow(t, base), requester.Request{Method: "POST", URL: base, Body: make([]byte, 30<<20), Timeout: 500 * time.Millisecond}, nil)
 	if f := wantFault(t, err, fault.Timeout, fault.Remote); f.Sent != requester.Maybe {
 		t.Errorf("sent %v", f.Sent)
 	}
@@ -213,6 +216,32 @@ func TestClose_EndsCallsAndRefusesNewOnes(t *testing.T) {
 	if f := wantFault(t, err, fault.Unavailable, fault.Host); f.Sent != requester.Never {
 		t.Errorf("sent %v", f.Sent)
 	}
+}
+
+func TestClose_WaitsForCallsUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := requester.New(requester.Config{})
+		release, closed := make(chan struct{}), false
+		go func() {
+			_, err := r.Do(context.Background(), allow(t, "https://api.example"), requester.Request{URL: "https://api.example"}, authorize(func(*requester.Outgoing) []secret.Text {
+				<-release
+				return nil
+			}))
+			wantFault(t, err, fault.Unavailable, fault.Host)
+		}()
+		synctest.Wait()
+		go func() { r.Close(); closed = true }()
+		synctest.Wait()
+		if closed {
+			t.Error("Close came back before the call")
+		}
+		close(release)
+		synctest.Wait()
+		if !closed {
+			t.Error("Close does not come back")
+		}
+	})
 }
 
 func TestDo_NetworkFaults(t *testing.T) {

@@ -217,6 +217,19 @@ func TestBudgets_Hammer(t *testing.T) {
 	}
 }
 
+func TestScrub_OverlappingOccurrences(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"%2fab%2fab%2f": redacted + "ab%2f", "/ab/ab/": redacted + "ab/", "%2Fab%2F%2fab/": redacted + redacted, "ab%2f": "ab%2f", "%2fab": "%2fab", "%2fab%2": "%2fab%2",
+	} {
+		var s scrubber
+		s.add([]secret.Text{secret.NewText("/ab/")})
+		if got := s.text(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
 func BenchmarkScrub_10MiB(b *testing.B) {
 	ordinary := `{"id":"0123456789","name":"a / b + c"},`
 	for _, c := range []struct{ name, secret, text string }{

@@ -72,7 +72,7 @@ func (r HostRule) Matches(t Target) bool {
 		return false
 	}
 	if suffix, wild := strings.CutPrefix(r.Host, "*"); wild {
-		return strings.HasPrefix(suffix, ".") && strings.HasSuffix(t.Host, suffix) && len(t.Host) > len(suffix)
+		return strings.HasPrefix(suffix, ".") && strings.HasSuffix(t.Host, suffix)
 	}
 	return r.Host == t.Host
 }

@@ -110,10 +110,10 @@ func TestDo_RefusesBeforeSending(t *testing.T) {
 func TestDo_StatusesAreNotErrors(t *testing.T) {
 	t.Parallel()
 	base, _ := vendor(t, func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(map[string]int{"/a": 204, "/b": 404, "/c": 500, "/d": 308, "/e": 304}[r.URL.Path])
+		w.WriteHeader(map[string]int{"/a": 204, "/b": 401, "/c": 500, "/d": 308, "/e": 304}[r.URL.Path])
 	})
 	r := open(t)
-	for path, want := range map[string]int{"/a": 204, "/b": 404, "/c": 500, "/d": 308, "/e": 304} {
+	for path, want := range map[string]int{"/a": 204, "/b": 401, "/c": 500, "/d": 308, "/e": 304} {
 		res, err := get(t, r, base+path)
 		if err != nil || res.Status != want || res.Body == nil {
 			t.Errorf("%s: %+v, %v", path, res, err)

@@ -118,7 +118,7 @@ func TestResend_NotAfterTimeoutOrAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			base, connections := wireVendor(t, handle)
-			_, err := open(t).Do(t.Context(), allow(t, base), requester.Request{URL: base, Timeout: 100 * time.Millisecond}, nil)
+			_, err := open(t).Do(t.Context(), allow(t, base), requester.Request{URL: base, Timeout: 500 * time.Millisecond}, nil)
 			if err == nil || connections.Load() != 1 {
 				t.Errorf("%d connections, %v", connections.Load(), err)
 			}
