@@ -339,8 +339,10 @@ func settleIntegration(tx *Tx, s *integration.Settled, now time.Time) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		if err := dueNow(tx, s.Integration, now); err != nil {
-			return err
+		if s.Status != abi.StatusError {
+			if err := dueNow(tx, s.Integration, now); err != nil {
+				return err
+			}
 		}
 	} else if err := ownedBy(tx, s.Owner, s.Integration); err != nil {
 		if fault.Is(err, fault.NotFound) {

@@ -13,7 +13,6 @@ import (
 	"github.com/frigg-host/frigg-host/store"
 )
 
-
 func runJob(t *testing.T, open func(t *testing.T) *store.DB) {
 	for name, test := range map[string]func(*testing.T, *store.DB){
 		"ClaimsOneOfEachLaneInOrder":      claimsOneOfEachLane,
