@@ -4,7 +4,16 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
+	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -193,6 +202,9 @@ func TestDo_TheCallersDeadlineCounts(t *testing.T) {
 	_, err := open(t).Do(ctx, allow(t, base), requester.Request{URL: base}, nil)
 	wantFault(t, err, fault.Timeout, fault.Remote)
 	wantMessage(t, err, "before the deadline")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the context's error is lost in %v", err)
+	}
 }
 
 func TestClose_EndsCallsAndRefusesNewOnes(t *testing.T) {
@@ -270,6 +282,50 @@ func TestDo_NetworkFaults(t *testing.T) {
 			wantMessage(t, err, c.say)
 		})
 	}
+}
+
+func TestDo_TLSFaults(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, say string
+		server    *tls.Config
+	}{
+		{"expired", "expired or not yet valid", &tls.Config{Certificates: []tls.Certificate{certificate(t, time.Now().Add(-time.Hour), x509.ExtKeyUsageServerAuth)}}},
+		{"not for servers", "is not valid", &tls.Config{Certificates: []tls.Certificate{certificate(t, time.Now().Add(time.Hour), x509.ExtKeyUsageCodeSigning)}}},
+		{"old version only", "refused the TLS handshake", &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}},
+		{"wants a client certificate", "refused the TLS handshake", &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewUnstartedServer(http.NotFoundHandler())
+			s.TLS, s.Config.ErrorLog = c.server, log.New(io.Discard, "", 0)
+			s.StartTLS()
+			t.Cleanup(s.Close)
+			roots := x509.NewCertPool()
+			roots.AddCert(s.Certificate())
+			_, err := get(t, open(t, func(cfg *requester.Config) { cfg.RootCAs = roots }), s.URL)
+			if f := wantFault(t, err, fault.Unavailable, fault.Remote); f.Sent != requester.Never || f.Attempts != 1 {
+				t.Errorf("%+v", f)
+			}
+			wantMessage(t, err, c.say)
+		})
+	}
+}
+
+// certificate makes one for 127.0.0.1 that signs itself.
+func certificate(t *testing.T, until time.Time, use x509.ExtKeyUsage) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: until.Add(-2 * time.Hour), NotAfter: until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{use}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 func TestDo_CertificateForAnotherName(t *testing.T) {

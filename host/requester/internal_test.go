@@ -143,6 +143,58 @@ func TestBudgets_RateBeyondTheDeadlineIsToldAtOnce(t *testing.T) {
 	})
 }
 
+func TestBudgets_RateFollowsThePolicy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bs := &budgets{places: 4, byKey: map[string]*budget{}}
+		enter := func(p Policy) time.Duration {
+			began := time.Now()
+			leave, err := bs.enter(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			leave()
+			return time.Since(began).Round(time.Millisecond)
+		}
+		enter(Policy{Rate: 1})
+		for i, c := range []struct {
+			p    Policy
+			want time.Duration
+		}{{Policy{Rate: 1}, time.Second}, {Policy{Rate: 2}, 500 * time.Millisecond}, {Policy{Rate: 2, Burst: 3}, 500 * time.Millisecond}, {Policy{}, 0}, {Policy{}, 0}} {
+			if took := enter(c.p); took != c.want {
+				t.Errorf("%d: waited %s, want %s", i, took, c.want)
+			}
+		}
+		if len(bs.byKey) != 0 {
+			t.Errorf("%d entries stay", len(bs.byKey))
+		}
+	})
+}
+
+func TestBudgets_CancelledTurnIsGivenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bs := &budgets{places: 4, byKey: map[string]*budget{}}
+		p := Policy{Rate: 1}
+		leave, err := bs.enter(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(100*time.Millisecond, func() { cancel(errClosing) })
+		if _, err := bs.enter(ctx, p); err != errClosing {
+			t.Errorf("got %v", err)
+		}
+		began := time.Now()
+		leave, err = bs.enter(t.Context(), p)
+		if took := time.Since(began); err != nil || took.Round(time.Millisecond) != 900*time.Millisecond {
+			t.Errorf("waited %s, %v", took, err)
+		}
+		leave()
+	})
+}
+
 func TestBudgets_PlacesArePerKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -226,6 +278,18 @@ func TestScrub_OverlappingOccurrences(t *testing.T) {
 		s.add([]secret.Text{secret.NewText("/ab/")})
 		if got := s.text(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestScrub_SecretThatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	const bytes = "\xff\x00/\xfe\x80"
+	var s scrubber
+	s.add([]secret.Text{secret.NewText(bytes)})
+	for _, in := range []string{bytes, "%FF%00%2F%FE%80", "%ff%00/%fe%80"} {
+		if got := s.text("a" + in + "z"); got != "a"+redacted+"z" {
+			t.Errorf("%q: %q", in, got)
 		}
 	}
 }

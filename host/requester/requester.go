@@ -160,8 +160,11 @@ func (r *Requester) begin() bool {
 //   - Canceled on side Caller: ctx was cancelled
 //   - what auth returned
 func (r *Requester) Do(ctx context.Context, p Policy, req Request, auth Authorizer) (*Response, error) {
-	c := &call{r: r, policy: p, auth: auth, maxBody: min(positive(req.MaxResponseBytes, defaultMaxBody), r.cfg.MaxResponseBytes),
-		timeout: min(positive(req.Timeout, r.cfg.Timeout), r.cfg.MaxTimeout), follows: !req.NoRedirects}
+	c := &call{
+		r: r, policy: p, auth: auth, follows: !req.NoRedirects,
+		timeout: min(positive(req.Timeout, r.cfg.Timeout), r.cfg.MaxTimeout),
+		maxBody: min(positive(req.MaxResponseBytes, defaultMaxBody), r.cfg.MaxResponseBytes),
+	}
 	if !r.begin() {
 		return nil, c.fail(ctx, &fault.Error{Kind: fault.Unavailable, Side: fault.Host, Msg: errClosing.Error()})
 	}
@@ -176,9 +179,9 @@ func (r *Requester) Do(ctx context.Context, p Policy, req Request, auth Authoriz
 	res, err := c.do(ctx, req)
 	attrs := []slog.Attr{slog.String("method", c.first.method), slog.String("host", c.host), slog.Duration("took", r.cfg.Now().Sub(began))}
 	if err != nil {
-		f := c.fail(ctx, err)
-		r.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "request failed", append(attrs, slog.String("kind", string(f.Kind)))...)
-		return nil, f
+		failed := c.fail(ctx, err)
+		r.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "request failed", append(attrs, slog.String("kind", string(failed.Kind)))...)
+		return nil, failed
 	}
 	r.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "request", append(attrs, slog.Int("status", res.Status))...)
 	return res, nil

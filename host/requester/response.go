@@ -47,7 +47,9 @@ func (c *call) read(h hop, res *http.Response) (*Response, error) {
 		out.Header.Del(name)
 	}
 	c.secrets.header(out.Header)
-	out.Body = c.secrets.bytes(body)
+	if out.Body = c.secrets.bytes(body); len(out.Body) != len(body) {
+		out.Header.Del("Content-Length")
+	}
 	out.URL = c.secrets.text(h.target.String())
 	return out, nil
 }
