@@ -84,10 +84,14 @@ type Halt struct{}
 
 func (*Halt) Error() string { return "the guest asks not to be tried again" }
 
-// ErrorOf turns a guest's fault into an error. An unknown kind counts as internal, a missing side as the guest's.
+// longestWait bounds how long a guest can put a try off.
+const longestWait = 30 * 24 * time.Hour
+
+// ErrorOf turns a guest's fault into an error. An unknown kind counts as internal, a missing side as the guest's, and
+// nobody waits for more than 30 days.
 func ErrorOf(op, plugin string, f abi.Fault) error {
 	e := &fault.Error{Kind: fault.Kind(f.Kind), Side: fault.Side(f.Side), Op: op, Msg: "guest " + plugin + ": " + f.Message,
-		RetryAfter: time.Duration(max(0, f.RetryAfterMS)) * time.Millisecond}
+		RetryAfter: time.Duration(min(max(0, f.RetryAfterMS), longestWait.Milliseconds())) * time.Millisecond}
 	if !f.Kind.Valid() {
 		e.Kind = fault.Internal
 	}

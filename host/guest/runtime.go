@@ -1,0 +1,196 @@
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/plugin"
+)
+
+// Runtime runs plugins: it keeps one compiled module for each digest and speaks the contract with its guests.
+type Runtime struct {
+	engine Engine
+	source Source
+
+	mu    sync.Mutex
+	slots map[plugin.Digest]*slot
+}
+
+// Source finds the bytes of a version that was not loaded before it is called.
+type Source func(plugin.Digest) ([]byte, error)
+
+var (
+	_ plugin.Caller = (*Runtime)(nil)
+	_ plugin.Loader = (*Runtime)(nil)
+)
+
+// NewRuntime returns a Runtime on an engine, which stays the caller's to close.
+func NewRuntime(engine Engine, source Source) *Runtime {
+	return &Runtime{engine: engine, source: source, slots: map[plugin.Digest]*slot{}}
+}
+
+// slot is a module that is compiled or being compiled. After done is closed it does not change.
+type slot struct {
+	done   chan struct{}
+	module Module
+	err    error
+}
+
+// Load compiles a module, unless that has been done.
+func (r *Runtime) Load(ctx context.Context, p *plugin.Plugin, module []byte) error {
+	_, err := r.module(ctx, p.Digest, func(plugin.Digest) ([]byte, error) { return module, nil })
+	return err
+}
+
+// Unload forgets a module and frees it when its running calls have finished, without waiting for them.
+func (r *Runtime) Unload(ctx context.Context, d plugin.Digest) {
+	r.mu.Lock()
+	s := r.slots[d]
+	delete(r.slots, d)
+	r.mu.Unlock()
+	if s == nil {
+		return
+	}
+	ended, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cancel()
+	go func() {
+		<-s.done
+		if s.module != nil {
+			_ = s.module.Close(ended) // which says only that calls are still running
+		}
+	}()
+}
+
+// module returns the module of a digest. The first caller has it compiled, all wait for that; a caller who leaves does
+// not end it for the others.
+func (r *Runtime) module(ctx context.Context, d plugin.Digest, source Source) (Module, error) {
+	r.mu.Lock()
+	s := r.slots[d]
+	if s == nil {
+		s = &slot{done: make(chan struct{})}
+		r.slots[d] = s
+		go r.compile(context.WithoutCancel(ctx), d, s, source)
+	}
+	r.mu.Unlock()
+	select {
+	case <-s.done:
+		return s.module, s.err
+	case <-ctx.Done():
+		return nil, fault.Wrap(ctx.Err(), fault.Canceled, "guest.Load", "the caller left")
+	}
+}
+
+// compile fills a slot. A failure that may pass is forgotten, so that the next call tries again.
+func (r *Runtime) compile(ctx context.Context, d plugin.Digest, s *slot, source Source) {
+	defer close(s.done)
+	module, err := source(d)
+	if err == nil {
+		s.module, s.err = r.engine.Compile(ctx, module)
+	} else {
+		s.err = fault.Wrap(err, fault.Internal, "guest.Load", "the module cannot be read")
+	}
+	if s.err == nil || fault.Is(s.err, fault.Invalid) || fault.Is(s.err, fault.Unsupported) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.slots[d] == s {
+		delete(r.slots, d)
+	}
+}
+
+// Call runs an export in a clean instance and takes the value out of its Answer.
+func (r *Runtime) Call(ctx context.Context, c plugin.Call) (json.RawMessage, error) {
+	p := c.Plugin
+	if p.State == plugin.NeedsApproval {
+		return nil, fault.New(fault.Forbidden, "guest.Call", "plugin %s %s", p.Name, p.Problem).On(fault.Host)
+	}
+	result, err := r.call(ctx, p.Digest, Call{
+		Plugin: p.Name, Export: c.Export, Input: c.Input, Limits: limitsOf(c),
+		Host: func(ctx context.Context, im Import, request []byte) []byte {
+			return c.Can.Serve(ctx, strings.TrimPrefix(im.Module, abi.ModulePrefix), im.Name, request)
+		},
+		Log: logOf(c),
+	})
+	if err != nil {
+		return nil, err
+	}
+	value, refusal, err := openAnswer(result.Output)
+	switch {
+	case err != nil:
+		return nil, &fault.Error{Kind: fault.Internal, Side: fault.Guest, Op: "guest.Call",
+			Msg: fmt.Sprintf("guest %s: %s answered something else than an Answer: %v", p.Name, c.Export, err)}
+	case refusal != nil:
+		return nil, plugin.ErrorOf("guest.Call", p.Name, *refusal)
+	}
+	return value, nil
+}
+
+// call runs a module. One that was unloaded since it was found is loaded again, once.
+func (r *Runtime) call(ctx context.Context, d plugin.Digest, c Call) (Result, error) {
+	for again := true; ; again = false {
+		m, err := r.module(ctx, d, r.source)
+		if err != nil {
+			return Result{}, err
+		}
+		result, err := m.Call(ctx, c)
+		if !again || ReasonOf(err) != ReasonClosed {
+			return result, err
+		}
+	}
+}
+
+// limitsOf are those of the manifest, which were granted; a timeout of the call goes before.
+func limitsOf(c plugin.Call) Limits {
+	l := Limits{Timeout: c.Timeout}
+	if m := c.Plugin.Manifest.Limits; m != nil {
+		l.MemoryBytes, l.OutputBytes = uint64(m.MemoryBytes), uint64(m.OutputBytes)
+		if l.Timeout <= 0 {
+			l.Timeout = time.Duration(m.TimeoutMS) * time.Millisecond
+		}
+	}
+	return l
+}
+
+func logOf(c plugin.Call) func(Level, string) {
+	if c.Log == nil {
+		return nil
+	}
+	return func(l Level, msg string) { c.Log(l.String(), msg) }
+}
+
+// openAnswer opens the envelope. Unknown fields are ignored; exactly one of value and fault must be there.
+func openAnswer(output []byte) (json.RawMessage, *abi.Fault, error) {
+	if len(output) == 0 {
+		return nil, nil, fmt.Errorf("nothing")
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(output, &fields); err != nil {
+		return nil, nil, fmt.Errorf("it is not a JSON object")
+	}
+	value, hasValue := fields["value"]
+	refusal, hasFault := fields["fault"]
+	if hasFault && string(refusal) == "null" {
+		hasFault = false
+	}
+	switch {
+	case hasValue && hasFault:
+		return nil, nil, fmt.Errorf("it has both value and fault")
+	case hasValue:
+		return value, nil, nil
+	case !hasFault:
+		return nil, nil, fmt.Errorf("it has neither value nor fault")
+	}
+	var f abi.Fault
+	if err := json.Unmarshal(refusal, &f); err != nil {
+		return nil, nil, fmt.Errorf("its fault does not have the contract's shape")
+	}
+	f.Message = clean(f.Message, maxTextBytes)
+	return nil, &f, nil
+}
