@@ -92,6 +92,12 @@ type Requester struct {
 }
 
 // New makes a Requester. Connections are kept and shared by all calls: HTTP/1.1 has no state in them.
+//
+// # Notes
+//
+// When an answer is followed by bytes that belong to none, net/http prints them with the standard logger, and they may be an
+// echo of a credential. No field of http.Transport turns that off, so a program silences the standard logger:
+// log.SetOutput(io.Discard), after slog.SetDefault.
 func New(cfg Config) *Requester {
 	cfg = cfg.withDefaults()
 	r := &Requester{cfg: cfg, transport: newTransport(cfg), budgets: budgets{places: cfg.MaxInFlight, byKey: map[string]*budget{}}}
