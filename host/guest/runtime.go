@@ -67,6 +67,15 @@ func (r *Runtime) Unload(ctx context.Context, d plugin.Digest) {
 	}()
 }
 
+// Imports are the host functions of the contract, for Config.Imports.
+func Imports() []Import {
+	imports := make([]Import, len(abi.Functions))
+	for i, f := range abi.Functions {
+		imports[i] = Import{Module: abi.ModulePrefix + f.Capability, Name: f.Name}
+	}
+	return imports
+}
+
 // module returns the module of a digest. The first caller has it compiled, all wait for that; a caller who leaves does
 // not end it for the others.
 func (r *Runtime) module(ctx context.Context, d plugin.Digest, source Source) (Module, error) {

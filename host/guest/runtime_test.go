@@ -76,11 +76,7 @@ func spins(export string) []byte {
 // runtimeOf opens a native engine that offers the whole contract, and a Runtime that finds modules by digest.
 func runtimeOf(t *testing.T, modules ...[]byte) (*Runtime, *countingEngine) {
 	t.Helper()
-	var imports []Import
-	for _, f := range abi.Functions {
-		imports = append(imports, Import{Module: abi.ModulePrefix + f.Capability, Name: f.Name})
-	}
-	e, err := OpenNative(t.Context(), Config{Imports: imports})
+	e, err := OpenNative(t.Context(), Config{Imports: Imports()})
 	if err != nil {
 		t.Fatal(err)
 	}
