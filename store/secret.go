@@ -22,13 +22,11 @@ func scanDataKey(row Row) (*secret.DataKey, error) {
 
 const dataKeyByOwner = `SELECT ` + dataKeyColumns + ` FROM data_keys WHERE owner = $1`
 
-// DataKey implements secret.Store.
 func (db *DB) DataKey(ctx context.Context, owner string) (*secret.DataKey, error) {
 	k, err := One(db.reader(ctx), scanDataKey, dataKeyByOwner, owner)
 	return k, at("store.DataKey", err, says{fault.NotFound: "the owner has no data key; what was sealed for it cannot be read"})
 }
 
-// AddDataKey implements secret.Store.
 func (db *DB) AddDataKey(ctx context.Context, key *secret.DataKey) (kept *secret.DataKey, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		_, err := tx.Exec(`INSERT INTO data_keys (`+dataKeyColumns+`) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (owner) DO NOTHING`,
@@ -45,7 +43,6 @@ func (db *DB) AddDataKey(ctx context.Context, key *secret.DataKey) (kept *secret
 	return kept, nil
 }
 
-// DeleteDataKey implements secret.Store.
 func (db *DB) DeleteDataKey(ctx context.Context, owner string) error {
 	err := db.Write(ctx, func(tx *Tx) error {
 		_, err := tx.Exec(`DELETE FROM data_keys WHERE owner = $1`, owner)
@@ -65,19 +62,16 @@ func scanKeyCheck(row Row) (*secret.KeyCheck, error) {
 	return c, row.Scan(keyCheckFields(c)...)
 }
 
-// RootKeysInUse implements secret.Store.
 func (db *DB) RootKeysInUse(ctx context.Context) ([]string, error) {
 	ids, err := Many(db.reader(ctx), Value[string], `SELECT kek_id FROM key_checks UNION SELECT kek_id FROM data_keys ORDER BY kek_id`)
 	return ids, at("store.RootKeysInUse", err, nil)
 }
 
-// KeyCheck implements secret.Store.
 func (db *DB) KeyCheck(ctx context.Context, rootKey string) (*secret.KeyCheck, error) {
 	c, err := One(db.reader(ctx), scanKeyCheck, `SELECT `+keyCheckColumns+` FROM key_checks WHERE kek_id = $1`, rootKey)
 	return c, at("store.KeyCheck", err, says{fault.NotFound: "the root key has no check"})
 }
 
-// AddFirstKeyCheck implements secret.Store.
 func (db *DB) AddFirstKeyCheck(ctx context.Context, check *secret.KeyCheck) error {
 	err := db.Write(ctx, func(tx *Tx) error {
 		_, err := tx.Exec(`INSERT INTO key_checks (`+keyCheckColumns+`) SELECT $1, $2, $3

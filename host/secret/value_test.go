@@ -17,6 +17,10 @@ func TestPlace_NoTwoAreAlike(t *testing.T) {
 		owner string
 	}{
 		{Place{"t", "c", "r"}, "o"},
+		{Place{"t", "c", "r"}, "other"},
+		{Place{"t", "c", "other"}, "o"},
+		{Place{"t", "other", "r"}, "o"},
+		{Place{"other", "c", "r"}, "o"},
 		{Place{"c", "t", "r"}, "o"},
 		{Place{"t", "r", "c"}, "o"},
 		{Place{"o", "c", "r"}, "t"},
