@@ -4,6 +4,8 @@ package friggtest
 
 import (
 	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,8 +45,18 @@ type interruption struct {
 }
 
 func newHost(t testing.TB) Host {
+	if t == nil {
+		t = example{}
+	}
 	return Host{t: t, Storage: map[string]string{}, points: map[string][]interruption{}}
 }
+
+// example stands in for a test in examples, which have none.
+type example struct{ testing.TB }
+
+func (example) Helper()           {}
+func (example) Log(...any)        {}
+func (example) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
 
 // Fail lets the next call of a host function ("mapping.put") answer err instead of doing anything.
 func (h *Host) Fail(function string, err error) { h.interrupt(function, interruption{fault: err}) }
@@ -77,7 +89,7 @@ func (h *Host) Serve(capability, function string, request []byte) []byte {
 	}
 	answer, ok := h.serve(capability, function, request)
 	if !ok {
-		answer, ok = h.serveStorage(capability, function, request)
+		answer, ok = h.serveCommon(capability, function, request)
 	}
 	if !ok {
 		return refuse(frigg.Unsupported("friggtest: %s has no answer here", name))
@@ -121,7 +133,7 @@ func run[Out any](h *Host, export string, in any) (Out, error) {
 	return wire.DecodeAnswer[Out](answer)
 }
 
-func (h *Host) serveStorage(capability, function string, request []byte) ([]byte, bool) {
+func (h *Host) serveCommon(capability, function string, request []byte) ([]byte, bool) {
 	switch capability + "." + function {
 	case "storage.get":
 		return serve(request, func(q abi.StorageGet) (abi.StorageValue, error) {
@@ -140,8 +152,23 @@ func (h *Host) serveStorage(capability, function string, request []byte) ([]byte
 		}), true
 	case "storage.list":
 		return serve(request, h.listStorage), true
+	case "crypto.hmac_sign":
+		return serve(request, func(q abi.HMACSign) (abi.HMACSignature, error) {
+			return abi.HMACSignature{Signature: Sign(frigg.Handle(q.Secret), q.Message)}, nil
+		}), true
+	case "crypto.hmac_verify":
+		return serve(request, func(q abi.HMACVerify) (abi.HMACVerdict, error) {
+			return abi.HMACVerdict{Valid: hmac.Equal(q.Signature, Sign(frigg.Handle(q.Secret), q.Message))}, nil
+		}), true
 	}
 	return nil, false
+}
+
+// Sign is how this host signs: HMAC-SHA256 with the text of the handle as the secret behind it.
+func Sign(secret frigg.Handle, message []byte) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write(message)
+	return mac.Sum(nil)
 }
 
 func (h *Host) listStorage(q abi.StorageList) (abi.StorageKeys, error) {

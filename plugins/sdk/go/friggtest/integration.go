@@ -45,9 +45,8 @@ type Job struct {
 	Key   string
 }
 
-// NewIntegration makes a host for an enabled record with this configuration.
+// NewIntegration makes a host for an enabled record with this configuration. In examples t may be nil.
 func NewIntegration(t testing.TB, config any) *Integration {
-	t.Helper()
 	f := &Integration{Host: newHost(t), Mappings: map[string]map[string]string{}, Vendors: map[string]http.Handler{},
 		methods: map[string]func(json.RawMessage) (any, error){}, keys: map[string]bool{}}
 	f.Record = abi.Integration{ID: "int_test", Status: abi.StatusEnabled, Version: "1.0.0", Entities: []abi.Entity{}}

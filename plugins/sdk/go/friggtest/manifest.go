@@ -35,7 +35,24 @@ func CheckManifest(t testing.TB, file string) *abi.Manifest {
 			t.Errorf("%s: the webhook %s has verify %v and a receiver %v", file, w.Name, w.Verify, verified)
 		}
 	}
+	for export, needed := range neededExports(m) {
+		if handled := slices.Contains(wire.Declared["export"], export); handled != needed {
+			t.Errorf("%s: %s is needed: %v; it has a handler: %v", file, export, needed, handled)
+		}
+	}
 	return m
+}
+
+// neededExports are those that the host calls only if the manifest does not say it as data.
+func neededExports(m *abi.Manifest) map[string]bool {
+	if m.Auth == nil {
+		return map[string]bool{abi.ExportConfigForm: m.DynamicConfig}
+	}
+	return map[string]bool{
+		abi.ExportIdentifyAccount: m.Auth.Identify == nil,
+		abi.ExportTestAuth:        m.Auth.Test == nil && m.Auth.Kind != abi.AuthKindNone,
+		abi.ExportEntityForm:      m.Auth.ChooseEntity,
+	}
 }
 
 func readManifest(file string) (*abi.Manifest, error) {

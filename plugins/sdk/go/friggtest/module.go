@@ -21,7 +21,7 @@ type Module struct {
 	Vendor http.Handler
 }
 
-// NewModule makes a host whose requests go to vendor.
+// NewModule makes a host whose requests go to vendor. In examples t may be nil.
 func NewModule(t testing.TB, vendor http.Handler) *Module {
 	m := &Module{Host: newHost(t), Vendor: vendor}
 	m.serve = func(capability, function string, request []byte) ([]byte, bool) {

@@ -118,7 +118,13 @@ func Enqueue[T any](c *Call, event Event[T], data T, options ...EnqueueOption) e
 	return err
 }
 
-// Verify compares a signature with the HMAC-SHA256 of message under a secret that the integration knows by handle only.
+// Sign returns the HMAC-SHA256 of message under a secret that the plugin knows by handle only.
+func (c *Call) Sign(secret frigg.Handle, message []byte) ([]byte, error) {
+	a, err := wire.CryptoHMACSign(c.host, abi.HMACSign{Secret: string(secret), Message: message})
+	return a.Signature, err
+}
+
+// Verify compares signature with what Sign returns, in constant time.
 func (c *Call) Verify(secret frigg.Handle, message, signature []byte) (bool, error) {
 	a, err := wire.CryptoHMACVerify(c.host, abi.HMACVerify{Secret: string(secret), Message: message, Signature: signature})
 	return a.Valid, err

@@ -27,6 +27,7 @@ var (
 // ConfigForm registers the configuration form, for manifests with dynamic_config. In is the configuration with what the
 // person has typed since; the form is asked for again when a field changed.
 func ConfigForm[In any](f func(*Call, In) (frigg.Form, error)) {
+	wire.Declare("export", abi.ExportConfigForm)
 	configForm = func(c *Call, typed json.RawMessage) (frigg.Form, error) {
 		var in In
 		wire.DecodeLoosely(c.Integration.Config, &in)
@@ -37,6 +38,7 @@ func ConfigForm[In any](f func(*Call, In) (frigg.Form, error)) {
 
 // ValidateConfig registers the judge of a configuration beyond its schema. An error means that it could not be judged.
 func ValidateConfig[T any](f func(*Call, T) ([]Problem, error)) {
+	wire.Declare("export", abi.ExportValidateConfig)
 	validate = func(c *Call) ([]Problem, error) {
 		config, err := Config[T](c)
 		if err != nil {
@@ -69,7 +71,10 @@ func ActionForm[In any](action string, f func(*Call, In) (frigg.Form, error)) {
 }
 
 // MoreActions registers actions known only at run time, beside those of the manifest. Each needs a handler.
-func MoreActions(f func(*Call) ([]abi.Action, error)) { moreActions = f }
+func MoreActions(f func(*Call) ([]abi.Action, error)) {
+	wire.Declare("export", abi.ExportListActions)
+	moreActions = f
+}
 
 func askConfig(h wire.Host, in abi.FormInput) (abi.Form, error) {
 	if configForm == nil {

@@ -37,10 +37,16 @@ func (c *Call) HTTP() rest.Client { return rest.New(c.host, "") }
 // Storage keeps values of this account.
 func (c *Call) Storage() storage.Store { return storage.New(c.host) }
 
-// Sign returns the HMAC-SHA256 of message under a secret that the module knows by handle only.
+// Sign returns the HMAC-SHA256 of message under a secret that the plugin knows by handle only.
 func (c *Call) Sign(secret frigg.Handle, message []byte) ([]byte, error) {
 	a, err := wire.CryptoHMACSign(c.host, abi.HMACSign{Secret: string(secret), Message: message})
 	return a.Signature, err
+}
+
+// Verify compares signature with what Sign returns, in constant time.
+func (c *Call) Verify(secret frigg.Handle, message, signature []byte) (bool, error) {
+	a, err := wire.CryptoHMACVerify(c.host, abi.HMACVerify{Secret: string(secret), Message: message, Signature: signature})
+	return a.Valid, err
 }
 
 // Path fills the verbs of format with segments that are escaped; see rest.Path.

@@ -32,15 +32,22 @@ func Method[In, Out any](name frigg.Method[In, Out], f func(*Call, In) (Out, err
 
 // Identify registers what says who a freshly authorised account is. Callback holds the query of the redirect but code and
 // state. No account means that the person must choose one (EntityForm). Most modules say it as data in the manifest instead.
-func Identify(f func(c *Call, callback map[string]string) ([]Account, error)) { identify = f }
+func Identify(f func(c *Call, callback map[string]string) ([]Account, error)) {
+	wire.Declare("export", abi.ExportIdentifyAccount)
+	identify = f
+}
 
 // TestAuth registers what tests a connection: nil is good, a fault of kind unauthorized or forbidden means that the vendor
 // refuses the credential, any other error that nothing is known. Most modules say it as data in the manifest instead.
-func TestAuth(f func(*Call) error) { testAuth = f }
+func TestAuth(f func(*Call) error) {
+	wire.Declare("export", abi.ExportTestAuth)
+	testAuth = f
+}
 
 // EntityForm registers the form by which a person chooses what to connect. In is what was filled in so far; it is asked
 // again when a field changed.
 func EntityForm[In any](f func(*Call, In) (frigg.Form, error)) {
+	wire.Declare("export", abi.ExportEntityForm)
 	entityForm = func(c *Call, input json.RawMessage) (frigg.Form, error) {
 		var in In
 		wire.DecodeLoosely(input, &in)

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 )
@@ -13,14 +14,16 @@ import (
 func Path(format string, segments ...any) string {
 	escaped := make([]any, len(segments))
 	for i, s := range segments {
-		escaped[i] = s
-		if text, ok := s.(fmt.Stringer); ok {
-			escaped[i] = segment(text.String())
-		} else if text, ok := s.(string); ok {
-			escaped[i] = segment(text)
-		}
+		escaped[i] = escape{s}
 	}
 	return fmt.Sprintf(format, escaped...)
+}
+
+// escape formats a value as its verb says, and then makes it one segment.
+type escape struct{ value any }
+
+func (e escape) Format(f fmt.State, verb rune) {
+	_, _ = io.WriteString(f, segment(fmt.Sprintf(fmt.FormatString(f, verb), e.value)))
 }
 
 func segment(s string) string {

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -88,6 +88,9 @@ func DecodeAnswer[T any](b []byte) (T, error) {
 		return value, &frigg.Fault{Kind: f.Kind, Side: f.Side, Message: f.Message,
 			RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond, Halt: f.Halt, Status: int(f.Status)}
 	}
+	if len(a.Value) == 0 {
+		return value, &frigg.Fault{Kind: frigg.KindInternal, Side: frigg.SideHost, Message: "the host answered neither a value nor a fault"}
+	}
 	return value, Decode(a.Value, &value, "the host's answer")
 }
 
@@ -101,9 +104,12 @@ func Decode(b []byte, v any, what string) error {
 		return nil
 	}
 	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return frigg.Invalid("%s: %s must be %s, not %s", what, fieldName(t.Field), typeName(t), t.Value)
+		return frigg.Invalid("%s: %s must be %s, not %s", what, fieldName(t.Field), typeName(t.Type), t.Value)
 	}
-	return frigg.Invalid("%s: not the JSON expected (%w)", what, err)
+	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return frigg.Invalid("%s: not JSON: %w", what, err)
+	}
+	return frigg.Invalid("%s: a value is not written as expected", what) // err quotes it
 }
 
 // DecodeLoosely reads what a person has typed so far: a value of the wrong type is left out.
@@ -120,7 +126,17 @@ func fieldName(field string) string {
 	return field
 }
 
-func typeName(t *json.UnmarshalTypeError) string {
-	name, _, _ := strings.Cut(t.Type.String(), "[")
-	return name
+// typeName is the JSON name of what was expected.
+func typeName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "bool"
+	case reflect.Slice, reflect.Array:
+		return "array"
+	case reflect.Struct, reflect.Map:
+		return "object"
+	}
+	return "number"
 }
