@@ -288,3 +288,16 @@ func FuzzPack(f *testing.F) {
 		}
 	})
 }
+
+func FuzzInspect(f *testing.F) {
+	event := wasmtest.Module{Funcs: wasmtest.Exports(abi.ExportHandleEvent), Imports: doors("storage.get"), Pages: 1}
+	f.Add(withManifest(event, integration("a", "1.0.0", `"capabilities":[{"name":"storage","reason":"r"}]`)))
+	f.Add(withManifest(wasmtest.Module{}, dataModule))
+	f.Add(wasmtest.Module{}.Bytes())
+	f.Fuzz(func(t *testing.T, module []byte) {
+		in, err := plugin.Inspect(module)
+		if (err == nil) != (len(in.Problems) == 0) || err == nil && in.Manifest == nil {
+			t.Fatalf("got %v with %v", err, in.Problems)
+		}
+	})
+}

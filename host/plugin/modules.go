@@ -63,7 +63,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// get reads the bytes and checks them. Errors: NotFound; Internal when the file is damaged.
+// get reads the bytes and checks them. Errors: NotFound; Unavailable when the file is damaged.
 func (m modules) get(d Digest) ([]byte, error) {
 	const op = "plugin.Module"
 	if !d.Valid() {
@@ -76,7 +76,7 @@ func (m modules) get(d Digest) ([]byte, error) {
 	case err != nil:
 		return nil, fault.Wrap(err, fault.Internal, op, "the module cannot be read")
 	case DigestOf(module) != d:
-		return nil, fault.New(fault.Internal, op, "the file %s is damaged; remove it and put the plugin into the plugins folder again", m.path(d))
+		return nil, fault.New(fault.Unavailable, op, "%s in the folder of modules is damaged; remove it and put the plugin into the plugins folder again", filepath.Base(m.path(d)))
 	}
 	return module, nil
 }

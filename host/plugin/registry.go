@@ -68,7 +68,7 @@ type view struct {
 type Entry struct {
 	Plugin  *Plugin
 	Serving bool // answers new calls
-	// Missing is what it asks for beyond its grant, when it needs approval.
+	// Missing is what it asks for beyond the last grant of its name, when it needs approval.
 	Missing Missing
 }
 

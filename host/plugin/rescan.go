@@ -3,6 +3,7 @@ package plugin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -150,18 +151,18 @@ func order(e Entry) int {
 // admit lets a usable version serve if it was granted what it asks for, can be loaded, and that is on record.
 func (w *round) admit(ctx context.Context, p *Plugin) Entry {
 	grant, fresh := w.grant(p)
-	missing := MissingFrom(&p.Manifest, grant)
+	missing := MissingFrom(&p.Manifest, cmp.Or(grant, w.latest[p.Name]))
 	if grant == nil || !missing.None() {
 		return Entry{Missing: missing, Plugin: alter(p, func(p *Plugin) {
 			p.State, p.Problem = NeedsApproval, fmt.Sprintf("waits for approval%s; run `frigg-host plugin approve %s`", asking(missing), p.Name)
 		})}
 	}
 	if err := w.load(ctx, p); err != nil {
-		return Entry{Plugin: broken(p, "cannot be loaded: "+fault.PublicMessage(err))}
+		return Entry{Plugin: broken(p, "cannot be loaded: "+reason(err))}
 	}
 	if err := w.record(ctx, p, fresh); err != nil {
 		w.failed = err
-		return Entry{Plugin: broken(p, "cannot be put on record: "+fault.PublicMessage(err))}
+		return Entry{Plugin: broken(p, "cannot be put on record: "+reason(err))}
 	}
 	return Entry{Plugin: p, Serving: true}
 }
@@ -171,6 +172,15 @@ func asking(m Missing) string {
 		return ""
 	}
 	return ": it asks for " + m.String()
+}
+
+// reason is what an operator reads of an error; it never holds a cause.
+func reason(err error) string {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return f.Msg
+	}
+	return fault.PublicMessage(err)
 }
 
 func broken(p *Plugin, problem string) *Plugin {
@@ -249,7 +259,7 @@ func (w *round) previous(ctx context.Context, name string, chosen *Plugin) (e En
 		err = w.load(ctx, p)
 	}
 	if err != nil {
-		problem := "the version that served before cannot be had again: " + fault.PublicMessage(err)
+		problem := "the version that served before cannot be had again: " + reason(err)
 		return Entry{}, &Plugin{Name: name, Digest: in.Digest, State: Broken, Problem: problem, File: in.File}
 	}
 	return Entry{Plugin: alter(p, func(p *Plugin) { p.File = in.File }), Serving: true}, nil
