@@ -4,6 +4,7 @@ package store
 
 import (
 	"errors"
+	"io"
 	"os"
 
 	"github.com/frigg-host/frigg-host/host/fault"
@@ -58,4 +59,21 @@ func lockFault(err error, path string) error {
 	return fault.New(fault.Unavailable, "store.Open", "cannot lock %s; is its folder there and writable?", path).With(err)
 }
 
-func (l *fileLock) release() error { return l.file.Close() }
+// release unlocks before it closes: a child process that is just being started holds the file open too, for a moment, and
+// the lock belongs to the open file.
+func (l *fileLock) release() error {
+	return errors.Join(unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
+}
+
+// Close is release, for those outside.
+func (l *fileLock) Close() error { return l.release() }
+
+// LockFile locks a file for this process alone until the result is closed, however the process ends. It returns
+// fault.Conflict if another process has it.
+func LockFile(path string) (io.Closer, error) {
+	lock, err := lockFile(path, false)
+	if err != nil {
+		return nil, err
+	}
+	return lock, nil
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/frigg-host/frigg-host/host"
+	"github.com/frigg-host/frigg-host/host/plugin"
+	"github.com/frigg-host/frigg-host/host/secret"
+)
+
+type pluginCmd struct {
+	List    pluginListCmd    `cmd:"" help:"List installed plugins."`
+	Inspect pluginInspectCmd `cmd:"" help:"Say what a .wasm file is and can do, without running it."`
+	Pack    pluginPackCmd    `cmd:"" help:"Put a manifest into a .wasm file."`
+	Call    callCmd          `cmd:"" help:"Call an export of any .wasm file, without any capability."`
+	Approve pluginApproveCmd `cmd:"" help:"Grant a plugin what it asks for."`
+	Set     pluginSetCmd     `cmd:"" help:"Set values that a plugin needs from its operator."`
+}
+
+type pluginListCmd struct {
+	dataFlags `embed:""`
+
+	JSON bool `help:"Print as JSON." name:"json"`
+}
+
+type listedPlugin struct {
+	Name    string        `json:"name"`
+	Version string        `json:"version"`
+	Kind    string        `json:"kind"`
+	State   plugin.State  `json:"state"`
+	Serving bool          `json:"serving"`
+	File    string        `json:"file"`
+	Digest  plugin.Digest `json:"digest"`
+	Size    int64         `json:"size"`
+	Problem string        `json:"problem,omitempty"`
+	Asks    string        `json:"asks,omitempty"`
+	Missing []string      `json:"missing_settings,omitempty"`
+}
+
+func (c *pluginListCmd) Run(ctx context.Context, s streams) error {
+	return c.opened(ctx, s, func(h *host.Host) error {
+		entries, err := h.Plugins.List(ctx)
+		if err != nil {
+			return err
+		}
+		out := make([]listedPlugin, 0, len(entries))
+		for _, e := range entries {
+			p := e.Plugin
+			l := listedPlugin{Name: p.Name, Version: p.Version, Kind: string(p.Kind), State: p.State, Serving: e.Serving, File: p.File,
+				Digest: p.Digest, Size: p.Size, Problem: p.Problem, Asks: e.Missing.String()}
+			if p.State != plugin.Broken {
+				if l.Missing, err = h.Plugins.MissingSettings(ctx, p); err != nil {
+					return err
+				}
+			}
+			out = append(out, l)
+		}
+		if c.JSON {
+			return printJSON(s.out, out)
+		}
+		return printPlugins(s.out, out)
+	})
+}
+
+func printPlugins(w io.Writer, all []listedPlugin) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "no plugins; drop .wasm files into the plugins folder")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tVERSION\tKIND\tSTATE\tFILE\tNOTE")
+	for _, p := range all {
+		note := p.Problem
+		if len(p.Missing) > 0 {
+			note = strings.TrimSpace(note + " needs settings: " + strings.Join(p.Missing, ", "))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, p.Kind, p.State, p.File, note)
+	}
+	return t.Flush()
+}
+
+type pluginInspectCmd struct {
+	File string `arg:"" help:"The .wasm file." type:"existingfile"`
+	JSON bool   `help:"Print as JSON." name:"json"`
+}
+
+func (c *pluginInspectCmd) Run(s streams) error {
+	wasm, err := os.ReadFile(c.File)
+	if err != nil {
+		return &exitError{exitUnusable, err.Error()}
+	}
+	in, err := plugin.Inspect(wasm)
+	if in == nil {
+		return &exitError{exitUnusable, filepath.Base(c.File) + ": " + operatorText(err)}
+	}
+	if c.JSON {
+		if printed := printJSON(s.out, in); printed != nil {
+			return printed
+		}
+	} else if printed := printInspection(s.out, c.File, in); printed != nil {
+		return printed
+	}
+	if err != nil {
+		return &exitError{exitUnusable, filepath.Base(c.File) + ": " + operatorText(err)}
+	}
+	return nil
+}
+
+type pluginPackCmd struct {
+	Manifest string `help:"Manifest as YAML or JSON." required:"" type:"existingfile"`
+	File     string `arg:"" name:"in.wasm" help:"The compiled module." type:"existingfile"`
+	Out      string `short:"o" help:"Where the packed plugin goes." required:"" type:"path"`
+}
+
+// Help has the examples of `plugin pack --help`.
+func (pluginPackCmd) Help() string {
+	return `The manifest is checked, and compared with what the module imports and exports.
+
+Example:
+  GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o raw.wasm .
+  frigg-host plugin pack --manifest manifest.yaml raw.wasm -o my-plugin.wasm`
+}
+
+func (c *pluginPackCmd) Run(s streams) error {
+	wasm, err := os.ReadFile(c.File)
+	if err != nil {
+		return err
+	}
+	manifest, err := os.ReadFile(c.Manifest)
+	if err != nil {
+		return err
+	}
+	packed, err := plugin.Pack(wasm, manifest)
+	if err != nil {
+		return &exitError{exitUnusable, filepath.Base(c.Manifest) + ": " + operatorText(err)}
+	}
+	return replaceFile(c.Out, packed)
+}
+
+// replaceFile writes a file so that nobody ever sees half of it.
+func replaceFile(path string, content []byte) error {
+	part, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(part.Name())
+	_, err = part.Write(content)
+	if err == nil {
+		err = part.Chmod(0o644)
+	}
+	if closed := part.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(part.Name(), path)
+}
+
+type pluginApproveCmd struct {
+	dataFlags `embed:""`
+
+	Name   string        `arg:"" help:"Name of the plugin."`
+	Digest plugin.Digest `help:"Approve only these bytes (sha256:...)."`
+	Yes    bool          `short:"y" help:"Do not ask."`
+}
+
+// Help has the examples of `plugin approve --help`.
+func (pluginApproveCmd) Help() string {
+	return `Shows what the plugin asks for and why, and grants it after a yes. A running host notices within seconds.
+
+Examples:
+  frigg-host plugin approve gitea
+  frigg-host plugin approve gitea --yes --digest sha256:...`
+}
+
+func (c *pluginApproveCmd) Run(ctx context.Context, s streams) error {
+	return c.opened(ctx, s, func(h *host.Host) error {
+		if !c.Yes {
+			if err := c.ask(ctx, s, h); err != nil {
+				return err
+			}
+		}
+		p, err := h.Plugins.Approve(ctx, c.Name, c.Digest, operator())
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(s.out, "approved %s %s (%s)\n", p.Name, p.Version, p.Digest)
+		return err
+	})
+}
+
+func (c *pluginApproveCmd) ask(ctx context.Context, s streams, h *host.Host) error {
+	entries, err := h.Plugins.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Plugin.Name != c.Name || c.Digest != "" && e.Plugin.Digest != c.Digest || e.Plugin.State != plugin.NeedsApproval {
+			continue
+		}
+		fmt.Fprintf(s.err, "%s %s (%s) asks for:\n", e.Plugin.Name, e.Plugin.Version, e.Plugin.File)
+		for _, claim := range e.Plugin.Manifest.Capabilities {
+			fmt.Fprintf(s.err, "  capability  %-12s %s\n", claim.Name, claim.Reason)
+		}
+		for _, claim := range e.Plugin.Manifest.Hosts {
+			fmt.Fprintf(s.err, "  host        %-12s %s\n", claim.Host, claim.Reason)
+		}
+		fmt.Fprint(s.err, "Grant this? [y/N] ")
+		var answer string
+		fmt.Fscanln(s.in, &answer)
+		if a := strings.ToLower(answer); a != "y" && a != "yes" {
+			return &exitError{exitFailed, "nothing was granted"}
+		}
+		return nil
+	}
+	return nil
+}
+
+// operator is who is at the terminal.
+func operator() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "operator"
+}
+
+type pluginSetCmd struct {
+	dataFlags `embed:""`
+
+	Name   string            `arg:"" help:"Name of the plugin."`
+	Values map[string]string `arg:"" help:"Values, for example client_id=abc. A value - is read from standard input."`
+}
+
+// Help has the examples of `plugin set --help`.
+func (pluginSetCmd) Help() string {
+	return `Secret values are sealed. The environment goes before what is set here: FRIGG_<PLUGIN>_<SETTING>.
+
+Examples:
+  frigg-host plugin set gitea client_id=8c3c1b...
+  frigg-host plugin set gitea client_secret=- < secret.txt`
+}
+
+func (c *pluginSetCmd) Run(ctx context.Context, s streams) error {
+	return c.opened(ctx, s, func(h *host.Host) error {
+		for key, value := range c.Values {
+			if value == "-" {
+				text, err := io.ReadAll(io.LimitReader(s.in, 1<<20))
+				if err != nil {
+					return err
+				}
+				value = strings.TrimRight(string(text), "\r\n")
+			}
+			if err := h.Plugins.SetSetting(ctx, c.Name, key, secret.NewText(value)); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.err, "set %s of %s\n", key, c.Name)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,132 @@
+// Package host joins the rooms: New, Run, Close, Config. It says which rooms exist and how they are joined, and nothing
+// else; flags, environment and signals are the command's.
+package host
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/account"
+	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/guest"
+	"github.com/frigg-host/frigg-host/host/integration"
+	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/plugin"
+	"github.com/frigg-host/frigg-host/host/requester"
+	"github.com/frigg-host/frigg-host/host/secret"
+	"github.com/frigg-host/frigg-host/store"
+)
+
+// Config of a host. DataDir and PluginsDir are required.
+type Config struct {
+	// DataDir holds the database, compiled code and the plugins that were ever installed. It is created with mode 0700.
+	DataDir string
+	// PluginsDir is the folder into which people drop `.wasm` files. It is created if missing.
+	PluginsDir string
+	// KeyFile holds the root key; "" is DataDir with ".key" at its end, beside the folder and so outside of its backups.
+	KeyFile string
+	// Key is the root key itself, in base64, and goes before KeyFile. Zero means KeyFile.
+	Key secret.Text
+	// Dev grants plugins what they ask for and says so, and lets requests reach this machine.
+	Dev bool
+	// PublicURL is the address under which browsers and vendors reach this host, without a trailing slash.
+	PublicURL string
+	// FrontendURL is the application that gets the person back after authorising at a vendor.
+	FrontendURL string
+	// AllowPrivate opens private networks for requests of plugins.
+	AllowPrivate []netip.Prefix
+	// AllowedOrigins may call the API from a browser.
+	AllowedOrigins []string
+	// TrustedProxies may say which address a request came from.
+	TrustedProxies []netip.Prefix
+	// BackendKey lets the embedding product's backend act for its users; zero means nobody may.
+	BackendKey secret.Text
+	// HealthKey opens the detailed health pages; zero means they are closed.
+	HealthKey secret.Text
+	// Accounts configures users.
+	Accounts account.Config
+	// Engine is "native" (also "") or "extism".
+	Engine string
+	// Workers is how many jobs run at once; zero is 8.
+	Workers int
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// Log is silent when nil.
+	Log *slog.Logger
+	// AfterCall sees the memory of every guest after its call; for diagnosis and tests only.
+	AfterCall func(plugin string, memory [][]byte)
+	// Offline opens the rooms for a command that looks or changes something, also beside a running host: no lock is
+	// taken, no plugin compiled, no job worked.
+	Offline bool
+}
+
+// Host is the joined house. Close it.
+type Host struct {
+	Accounts     *account.Service
+	Plugins      *plugin.Service
+	Connections  *connection.Service
+	Integrations *integration.Service
+	Jobs         *job.Service
+	// KeyCreated is the path of the key file if this start made one: the operator must be told.
+	KeyCreated string
+
+	cfg       Config
+	db        *store.DB
+	vault     *secret.Vault
+	requester *requester.Requester
+	engine    guest.Engine
+	registry  *plugin.Registry
+	workers   *job.Workers
+	handler   http.Handler
+	undo      []func() error // newest last
+	closing   sync.Once
+	closed    error
+}
+
+// Imports are the host functions of the contract, as engines know them.
+func Imports() []guest.Import {
+	out := make([]guest.Import, 0, len(abi.Functions))
+	for _, f := range abi.Functions {
+		out = append(out, guest.Import{Module: abi.ModulePrefix + f.Capability, Name: f.Name})
+	}
+	return out
+}
+
+// loopback is open in development.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+func (c Config) orDefault() (Config, error) {
+	if c.DataDir == "" || c.PluginsDir == "" {
+		return c, fault.New(fault.Invalid, "host.New", "a data folder and a plugins folder must be given")
+	}
+	data, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return c, err
+	}
+	c.DataDir = data
+	if c.KeyFile == "" {
+		c.KeyFile = data + ".key"
+	}
+	if c.Engine == "" {
+		c.Engine = guest.Native
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Dev {
+		c.AllowPrivate = append(loopback, c.AllowPrivate...)
+	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	c.FrontendURL = strings.TrimRight(c.FrontendURL, "/")
+	return c, nil
+}
