@@ -25,8 +25,8 @@ type Config struct {
 	Now func() time.Time
 	// Monotonic is the guests' monotonic clock, the time since the engine was opened by default.
 	Monotonic func() time.Duration
-	// AfterCall is for diagnosis: it sees all linear memory and all Extism blocks of an instance before it is closed,
-	// after every call however it ended. The slices are only valid during AfterCall, which may run concurrently.
+	// AfterCall is for diagnosis: it sees all linear memory and all Extism blocks of an instance as they are at the end of
+	// every call, however it ended. The slices are only valid during AfterCall, which may run concurrently.
 	AfterCall func(plugin string, memory [][]byte)
 
 	functions []hostFunction // further host functions with signatures of their own; tests of foreign modules need them

@@ -3,6 +3,7 @@ package guest
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -42,12 +43,13 @@ func OpenExtism(_ context.Context, c Config) (Engine, error) {
 	for _, f := range all {
 		e.offered[f.Import] = signature{f.params, f.results}
 	}
-	cache, err := newCache(c.CacheDir)
+	cache, err := newCache(c.CacheDir) // each module opens its own; this one tells early that it cannot
 	if err != nil {
 		return nil, err
 	}
+	_ = cache.Close(context.Background())
 	extism.SetLogLevel(extism.LogLevelInfo)
-	return e, cache.Close(context.Background())
+	return e, nil
 }
 
 // Name implements Engine.
@@ -218,9 +220,11 @@ func (c *sdkCall) run(m *referenceModule) (output []byte, err error) {
 // sdkStop finds out what the SDK says only in texts, or not at all.
 func (c *sdkCall) sdkStop(err error) {
 	c.sdkExit(err)
+	var bug runtime.Error
 	switch {
-	case c.stopped != nil && !c.stopped.exit || c.Err() != nil:
-	case err == nil:
+	case err == nil || c.stopped != nil || c.Err() != nil:
+	case errors.As(err, &bug): // some of wazero's WASI does not check what it is given
+		c.stopped = &stop{reason: ReasonTrap, text: "trap: wrong use of an import", detail: bug.Error()}
 	case strings.Contains(err.Error(), "Variable store is full"):
 		c.stopped = &stop{reason: ReasonArena, text: varsFull()}
 	case strings.HasPrefix(err.Error(), "HTTP request to "):

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -136,6 +137,10 @@ func (m *meter) cause(err error) *stop {
 		return contextStop(m, m.timeout, m.call.Export)
 	}
 	text, detail := trapText(err)
+	var bug runtime.Error
+	if errors.As(err, &bug) {
+		return &stop{reason: ReasonHost, text: "the engine failed", detail: text + "\n" + detail}
+	}
 	return &stop{reason: ReasonTrap, text: "trap: " + text, detail: detail}
 }
 
@@ -172,19 +177,20 @@ func (m *meter) capability(im Import, request []byte) []byte {
 	if m.call.Host == nil {
 		return notGranted(im)
 	}
-	answer := m.ask(im, request)
+	var answer []byte
+	m.guard("host function "+im.Module+" "+im.Name, func() { answer = m.call.Host(m, im, request) })
 	m.checkDeadline()
 	return answer
 }
 
-// ask calls the host function. A panic there is a bug of the host, not of the guest.
-func (m *meter) ask(im Import, request []byte) []byte {
+// guard runs code of the host that a guest has called. A panic there is a bug of the host, not of the guest.
+func (m *meter) guard(what string, f func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.end(&stop{reason: ReasonHost, text: "host function " + im.Module + " " + im.Name + " failed", detail: fmt.Sprintf("%v\n%s", p, debug.Stack())})
+			m.end(&stop{reason: ReasonHost, text: what + " failed", detail: fmt.Sprintf("%v\n%s", p, debug.Stack())})
 		}
 	}()
-	return m.call.Host(m, im, request)
+	f()
 }
 
 // notGranted is the answer of a capability that the call was not given.
@@ -206,7 +212,7 @@ func (m *meter) log(level Level, line []byte) {
 		m.logged.lines++
 		m.logged.bytes += len(line)
 		if m.call.Log != nil {
-			m.call.Log(level, strings.ToValidUTF8(string(line), "\uFFFD"))
+			m.guard("log", func() { m.call.Log(level, strings.ToValidUTF8(string(line), "\uFFFD")) })
 		}
 		return
 	}

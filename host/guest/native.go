@@ -220,6 +220,9 @@ func cacheFault(op string, err error) error {
 
 // emptyCache removes what wazero wrote, and nothing else.
 func emptyCache(dir string) {
+	if dir == "" {
+		return
+	}
 	files, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
 	for _, f := range files {
 		_ = os.Remove(f)

@@ -8,32 +8,27 @@ import (
 	"unicode/utf8"
 
 	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/plugin/wasm"
 )
 
 // This file reads a module (WebAssembly core specification 2.0, chapter 5) before wazero does. wazero trusts the counts
 // in it: a file of 20 bytes can make it ask for gigabytes, which ends the process. What passes here has every count
 // bounded by bytes that are really there, imports only functions, and cannot grow its tables without bound.
 
-// Bounds on what a module may contain, those of web browsers (WebAssembly JavaScript interface, 7) or lower where ours
-// would be paid in memory per instance.
+// Bounds on what a module may contain, beside those of package wasm: those of web browsers (WebAssembly JavaScript
+// interface, 7), or lower where a small file could make much of them.
 const (
-	maxModule        = abi.LimitModuleBytes
-	maxTypes         = 100_000
-	maxValues        = 1_000 // parameters or results of a type
-	maxImports       = 10_000
-	maxFunctions     = 200_000
-	maxTables        = 100
-	maxTableEntries  = 1 << 18 // of all tables together, also after table.grow
-	maxGlobals       = 100_000
-	maxExports       = 100_000
-	maxSegments      = 100_000 // of elements, and of data
-	maxElements      = 1 << 20 // of all element segments together
-	maxBody          = 4 << 20 // bytes of one function
-	maxLocals        = 50_000  // of one function
-	maxModuleLocals  = 5_000_000
-	maxMemoryPages   = 1 << 16
-	maxNameBytes     = 100_000
-	maxResultsOfCall = 32 // results of a type: bytes of code multiply them while they are validated
+	maxModule       = abi.LimitModuleBytes
+	maxParams       = 1_000 // of a type
+	maxResults      = 32    // of a type: validation multiplies them by bytes of code
+	maxTables       = 100
+	maxTableEntries = 1 << 18 // of all tables together, also after table.grow
+	maxEntries      = 1 << 20 // of any other vector
+	maxSegments     = 100_000 // of elements, and of data
+	maxElements     = 1 << 20 // of all element segments together
+	maxBody         = 4 << 20 // bytes of one function
+	maxLocals       = 50_000  // of one function
+	maxModuleLocals = 5_000_000
 )
 
 // vetted is a module that may be handed to wazero.
@@ -41,8 +36,8 @@ type vetted struct {
 	// wasm is a copy without custom sections but names, and with a maximum for each table.
 	wasm    []byte
 	imports []importedFunction
-	// exports are those that follow the calling convention.
-	exports map[string]signature
+	// exports are those that follow the calling convention, sorted.
+	exports []string
 	// haskell is whether hs_init is exported.
 	haskell bool
 	// minMemory is how many bytes of linear memory an instance needs to start.
@@ -54,7 +49,7 @@ type importedFunction struct {
 	signature signature
 }
 
-// signature has one letter per value, as in hostFunction; f, F, v and r are the types that no host function has.
+// signature has one letter per value, as in hostFunction; ? is a type that no host function has.
 type signature struct{ params, results string }
 
 // String is for error texts.
@@ -82,86 +77,89 @@ const (
 	sectionDataCount
 )
 
-// order is the place of each section id; data count is between elements and code.
-var order = [...]int{sectionType: 1, sectionImport: 2, sectionFunction: 3, sectionTable: 4, sectionMemory: 5, sectionGlobal: 6,
-	sectionExport: 7, sectionStart: 8, sectionElement: 9, sectionDataCount: 10, sectionCode: 11, sectionData: 12}
-
-// Kinds of imports and exports.
-const (
-	externFunction = iota
-	externTable
-	externMemory
-	externGlobal
-)
-
-var externNames = [...]string{"function", "table", "memory", "global"}
-
-// vet reads wasm and says what is in it.
-func vet(wasm []byte) (*vetted, error) {
-	if len(wasm) > maxModule {
-		return nil, unusable(ReasonModule, "it has %s, more than %s", size(uint64(len(wasm))), size(maxModule))
+// vet reads a module and says what is in it.
+func vet(module []byte) (*vetted, error) {
+	if len(module) > maxModule {
+		return nil, unusable(ReasonModule, "it has %s, more than %s", size(uint64(len(module))), size(maxModule))
 	}
-	r := &reader{b: wasm}
-	v := &vetter{vetted: vetted{wasm: make([]byte, 0, len(wasm)+64), exports: map[string]signature{}}}
-	if err := v.module(r); err != nil {
+	m, err := wasm.Read(module)
+	if err != nil {
 		return nil, unusable(ReasonModule, "%s", clean(err.Error(), maxTextBytes))
 	}
-	if v.foreign != "" {
-		return nil, unusable(ReasonImport, "it imports %s; only functions can be imported", clean(v.foreign, maxTextBytes))
+	v := &vetter{vetted: vetted{wasm: make([]byte, 0, len(module)+64)}}
+	if err := v.copy(module); err != nil {
+		return nil, unusable(ReasonModule, "%s", clean(err.Error(), maxTextBytes))
 	}
-	return &v.vetted, nil
+	return &v.vetted, v.describe(m)
 }
 
-// vetter walks one module.
+// describe takes over what package wasm has read.
+func (v *vetted) describe(m *wasm.Module) error {
+	for _, im := range m.Imports {
+		if im.Kind != wasm.KindFunc {
+			return unusable(ReasonImport, "it imports %s %q of %q; only functions can be imported", im.Kind, clean(im.Name, 100), clean(im.Module, 100))
+		}
+		v.imports = append(v.imports, importedFunction{Import{im.Module, im.Name}, signatureOf(im.Type)})
+	}
+	for _, x := range m.Exports {
+		s := signatureOf(x.Type)
+		if x.Kind == wasm.KindFunc && s.callable() {
+			v.exports = append(v.exports, x.Name)
+		}
+		v.haskell = v.haskell || x.Kind == wasm.KindFunc && x.Name == startHaskell && s.params == "ii"
+	}
+	slices.Sort(v.exports)
+	if m.Memory != nil {
+		if m.Memory.Shared {
+			return unusable(ReasonModule, "its memory is shared between threads")
+		}
+		v.minMemory = uint64(m.Memory.Min) * pageSize
+	}
+	return nil
+}
+
+func signatureOf(t wasm.FuncType) signature {
+	return signature{letters(t.Params), letters(t.Results)}
+}
+
+func letters(types []wasm.ValType) string {
+	s := make([]byte, len(types))
+	for i, t := range types {
+		switch t {
+		case wasm.I32:
+			s[i] = 'i'
+		case wasm.I64:
+			s[i] = 'I'
+		default:
+			s[i] = '?' // of no host function
+		}
+	}
+	return string(s)
+}
+
+// vetter walks the sections that package wasm does not look into.
 type vetter struct {
 	vetted
-	types     []signature
-	functions []uint32 // type of each, imported ones first
-	foreign   string   // the first import that is no function
-	named     bool     // the section of names was seen
-	entries   uint32   // of tables
-	elements  uint32
-	bodies    int
-	locals    uint64
+	named    bool   // the section of names was seen
+	entries  uint32 // of tables
+	elements uint32
+	locals   uint64
 }
 
-var errTruncated = errors.New("it is truncated")
-
-func (v *vetter) module(r *reader) error {
-	header := r.bytes(8)
-	if r.err != nil || string(header[:4]) != "\x00asm" {
-		return errors.New("it is no WebAssembly")
-	}
-	if binary.LittleEndian.Uint32(header[4:]) != 1 {
-		return errors.New("it is no core module of version 1 (a component cannot run here)")
-	}
-	v.wasm = append(v.wasm, header...)
-	last := 0
+// copy checks the sections of a module that package wasm has read, and copies what wazero needs.
+func (v *vetter) copy(module []byte) error {
+	r := reader{b: module}
+	v.wasm = append(v.wasm, r.bytes(8)...)
 	for r.err == nil && len(r.b) > 0 {
 		id := r.byte()
-		body := reader{b: r.bytes(r.u32())}
-		if r.err != nil {
-			break
-		}
+		content := reader{b: r.bytes(r.u32())}
 		if id == sectionCustom {
-			v.custom(body)
-			continue
-		}
-		if int(id) >= len(order) || order[id] <= last {
-			return fmt.Errorf("section %d is unknown, repeated or not in order", id)
-		}
-		last = order[id]
-		if err := v.section(id, body); err != nil {
+			v.custom(content)
+		} else if err := v.section(id, content); err != nil {
 			return fmt.Errorf("section %d: %w", id, err)
 		}
 	}
-	if r.err != nil {
-		return r.err
-	}
-	if declared := len(v.functions) - len(v.imports); declared != v.bodies {
-		return fmt.Errorf("it declares %d functions and has the code of %d", declared, v.bodies)
-	}
-	return nil
+	return r.err
 }
 
 // section checks one section and appends it to the copy.
@@ -169,29 +167,21 @@ func (v *vetter) section(id byte, r reader) error {
 	content := r.b
 	switch id {
 	case sectionType:
-		v.typeSection(&r)
-	case sectionImport:
-		v.importSection(&r)
-	case sectionFunction:
-		r.vector(maxFunctions, func() { v.functions = append(v.functions, v.typeIndex(&r)) })
+		r.vector(maxEntries, func() { r.byte(); r.values(maxParams); r.values(maxResults) })
 	case sectionTable:
 		content = v.tableSection(&r)
-	case sectionMemory:
-		r.vector(1, func() { v.memory(&r) })
 	case sectionGlobal:
-		r.vector(maxGlobals, func() { v.globalType(&r); r.constant() })
-	case sectionExport:
-		v.exportSection(&r)
-	case sectionStart:
-		r.u32()
+		r.vector(maxEntries, func() { r.value(); r.byte(); r.constant() })
 	case sectionElement:
 		r.vector(maxSegments, func() { v.element(&r) })
-	case sectionDataCount:
-		r.u32()
 	case sectionCode:
-		r.vector(maxFunctions, func() { v.code(&r) })
+		r.vector(maxEntries, func() { v.code(&r) })
 	case sectionData:
 		r.vector(maxSegments, func() { v.data(&r) })
+	case sectionImport, sectionFunction, sectionMemory, sectionExport, sectionStart, sectionDataCount:
+		r.b = nil // read by package wasm, or one number
+	default:
+		return errors.New("it is of a proposal that is not offered")
 	}
 	if r.err == nil && len(r.b) > 0 {
 		r.fail("%d bytes too many", len(r.b))
@@ -200,15 +190,15 @@ func (v *vetter) section(id byte, r reader) error {
 	return r.err
 }
 
-func appendSection(wasm []byte, id byte, content []byte) []byte {
-	wasm = append(wasm, id)
-	wasm = binary.AppendUvarint(wasm, uint64(len(content)))
-	return append(wasm, content...)
+func appendSection(module []byte, id byte, content []byte) []byte {
+	module = append(module, id)
+	module = binary.AppendUvarint(module, uint64(len(content)))
+	return append(module, content...)
 }
 
 // custom keeps the names of functions, which tell an author where a trap was, if they are well formed.
 func (v *vetter) custom(r reader) {
-	if v.named || r.name() != "name" {
+	if v.named || string(r.bytes(r.u32())) != "name" {
 		return
 	}
 	v.named = true
@@ -220,59 +210,17 @@ func (v *vetter) custom(r reader) {
 		}
 	}
 	entries := reader{b: names}
-	entries.vector(maxFunctions, func() { entries.u32(); entries.name() })
+	entries.vector(maxEntries, func() {
+		entries.u32()
+		if !utf8.Valid(entries.bytes(entries.u32())) {
+			entries.fail("a name is not UTF-8")
+		}
+	})
 	if r.err != nil || entries.err != nil || len(entries.b) > 0 || len(names) == 0 {
 		return
 	}
 	content := append([]byte{4}, "name"...)
 	v.wasm = appendSection(v.wasm, sectionCustom, appendSection(content, 1, names))
-}
-
-func (v *vetter) typeSection(r *reader) {
-	r.vector(maxTypes, func() {
-		if b := r.byte(); r.err == nil && b != 0x60 {
-			r.fail("type 0x%x is not offered", b)
-		}
-		s := signature{params: r.values(maxValues), results: r.values(maxResultsOfCall)}
-		v.types = append(v.types, s)
-	})
-}
-
-func (v *vetter) typeIndex(r *reader) uint32 {
-	i := r.u32()
-	if r.err == nil && i >= uint32(len(v.types)) {
-		r.fail("there is no type %d", i)
-	}
-	return i
-}
-
-func (v *vetter) importSection(r *reader) {
-	r.vector(maxImports, func() {
-		im := Import{Module: r.name(), Name: r.name()}
-		kind := r.byte()
-		switch kind {
-		case externFunction:
-			i := v.typeIndex(r)
-			if r.err == nil {
-				v.functions = append(v.functions, i)
-				v.imports = append(v.imports, importedFunction{Import: im, signature: v.types[i]})
-			}
-			return
-		case externTable:
-			r.refType()
-			r.limits(maxTableEntries)
-		case externMemory:
-			r.limits(maxMemoryPages)
-		case externGlobal:
-			v.globalType(r)
-		default:
-			r.fail("import kind %d is not offered", kind)
-			return
-		}
-		if v.foreign == "" {
-			v.foreign = fmt.Sprintf("%s %q of %q", externNames[kind], im.Name, im.Module)
-		}
-	})
 }
 
 // tableSection returns the section with a maximum for each table.
@@ -284,7 +232,7 @@ func (v *vetter) tableSection(r *reader) []byte {
 	var tables []table
 	r.vector(maxTables, func() {
 		t := table{kind: r.refType()}
-		t.least, t.atMost = r.limits(1<<32 - 1)
+		t.least, t.atMost = r.limits()
 		if v.entries += min(t.least, maxTableEntries+1); v.entries > maxTableEntries {
 			r.fail("tables of more than %d entries", maxTableEntries)
 		}
@@ -301,36 +249,6 @@ func (v *vetter) tableSection(r *reader) []byte {
 		content = binary.AppendUvarint(content, uint64(min(t.atMost, t.least+room)))
 	}
 	return content
-}
-
-func (v *vetter) memory(r *reader) {
-	least, _ := r.limits(maxMemoryPages)
-	v.minMemory = uint64(least) * pageSize
-}
-
-func (v *vetter) globalType(r *reader) {
-	r.value()
-	if mutable := r.byte(); mutable > 1 {
-		r.fail("mutability 0x%x", mutable)
-	}
-}
-
-func (v *vetter) exportSection(r *reader) {
-	r.vector(maxExports, func() {
-		name, kind, index := r.name(), r.byte(), r.u32()
-		if r.err != nil || kind != externFunction {
-			return
-		}
-		if index >= uint32(len(v.functions)) {
-			r.fail("export %q is no function", name)
-			return
-		}
-		s := v.types[v.functions[index]]
-		if s.callable() {
-			v.exports[name] = s
-		}
-		v.haskell = v.haskell || name == startHaskell && s.params == "ii"
-	})
 }
 
 // element reads a segment; its first number says which of eight forms it has (5.5.12).
@@ -378,7 +296,6 @@ func (v *vetter) code(r *reader) {
 		body.value()
 	})
 	v.locals += locals
-	v.bodies++
 	switch {
 	case body.err != nil:
 		r.err = body.err
@@ -420,7 +337,7 @@ func (r *reader) fail(format string, args ...any) {
 func (r *reader) bytes(n uint32) []byte {
 	if r.err != nil || uint64(n) > uint64(len(r.b)) {
 		if r.err == nil {
-			r.err = errTruncated
+			r.err = errors.New("it is truncated")
 		}
 		r.b = nil
 		return nil
@@ -469,7 +386,7 @@ func (r *reader) signed(n int) {
 func (r *reader) vector(most uint32, entry func()) {
 	n := r.u32()
 	if r.err == nil && uint64(n) > uint64(len(r.b)) {
-		r.err = errTruncated
+		r.err = errors.New("it is truncated")
 	}
 	if r.err == nil && n > most {
 		r.fail("%d entries, more than %d", n, most)
@@ -479,33 +396,17 @@ func (r *reader) vector(most uint32, entry func()) {
 	}
 }
 
-func (r *reader) name() string {
-	b := r.bytes(r.u32())
-	if len(b) > maxNameBytes || !utf8.Valid(b) {
-		r.fail("a name that is too long or no UTF-8")
-		return ""
+// value reads a value type (5.3.4).
+func (r *reader) value() {
+	switch wasm.ValType(r.byte()) {
+	case wasm.I32, wasm.I64, wasm.F32, wasm.F64, wasm.V128, wasm.FuncRef, wasm.ExternRef:
+	default:
+		r.fail("a value type that is not offered")
 	}
-	return string(b)
 }
 
-// letters of value types (5.3.1 to 5.3.4).
-var letters = map[byte]byte{0x7f: 'i', 0x7e: 'I', 0x7d: 'f', 0x7c: 'F', 0x7b: 'v', 0x70: 'r', 0x6f: 'r'}
-
-func (r *reader) value() byte {
-	b := r.byte()
-	letter, ok := letters[b]
-	if !ok {
-		r.fail("value type 0x%x is not offered", b)
-	}
-	return letter
-}
-
-// values are the letters of a vector of value types.
-func (r *reader) values(most uint32) string {
-	var s []byte
-	r.vector(most, func() { s = append(s, r.value()) })
-	return string(s)
-}
+// values reads a vector of value types.
+func (r *reader) values(most uint32) { r.vector(most, r.value) }
 
 func (r *reader) refType() byte {
 	b := r.byte()
@@ -515,18 +416,15 @@ func (r *reader) refType() byte {
 	return b
 }
 
-// limits are those of a table or memory (5.3.7); without a maximum it is most.
-func (r *reader) limits(most uint32) (least, atMost uint32) {
+// limits are those of a table (5.3.7); without a maximum it is the largest number.
+func (r *reader) limits() (least, atMost uint32) {
 	flag := r.byte()
-	if flag > 1 {
-		r.fail("shared or 64-bit memories and tables are not offered")
-	}
-	least, atMost = r.u32(), most
+	least, atMost = r.u32(), 1<<32-1
 	if flag == 1 {
 		atMost = r.u32()
 	}
-	if r.err == nil && (least > most || atMost < least) {
-		r.fail("limits from %d to %d", least, atMost)
+	if r.err == nil && (flag > 1 || atMost < least) {
+		r.fail("limits that are not offered")
 	}
 	return least, atMost
 }
@@ -586,16 +484,9 @@ func (v *vetted) check(offered map[Import]signature) error {
 	return nil
 }
 
-// names are the exports for callers, sorted. Functions that set a guest up are not among them: they run by themselves.
+// names are the exports for callers. Functions that set a guest up are not among them: they run by themselves.
 func (v *vetted) names() []string {
-	names := []string{}
-	for name := range v.exports {
-		if name != startInitialize && name != startCtors {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	return slices.DeleteFunc(slices.Clone(v.exports), func(name string) bool { return name == startInitialize || name == startCtors })
 }
 
 // Exports with a meaning of their own.
@@ -614,8 +505,7 @@ type start struct {
 
 // starts are the exports that set the guest up, in order, as every Extism host chooses them.
 func (v *vetted) starts() []start {
-	_, reactor := v.exports[startInitialize]
-	_, ctors := v.exports[startCtors]
+	reactor, ctors := slices.Contains(v.exports, startInitialize), slices.Contains(v.exports, startCtors)
 	switch {
 	case v.haskell && reactor:
 		return []start{{startInitialize, true}, {startHaskell, false}}
