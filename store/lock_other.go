@@ -17,7 +17,7 @@ func lockFile(string, bool) (*fileLock, error) {
 
 func waitLock(string) (*fileLock, error) { return lockFile("", false) }
 
-func (*fileLock) release() error { return nil }
+func (*fileLock) Close() error { return nil }
 
 // LockFile is not offered here.
 func LockFile(string) (io.Closer, error) {

@@ -59,14 +59,11 @@ func lockFault(err error, path string) error {
 	return fault.New(fault.Unavailable, "store.Open", "cannot lock %s; is its folder there and writable?", path).With(err)
 }
 
-// release unlocks before it closes: a child process that is just being started holds the file open too, for a moment, and
+// Close unlocks before it closes: a child process that is just being started holds the file open too, for a moment, and
 // the lock belongs to the open file.
-func (l *fileLock) release() error {
+func (l *fileLock) Close() error {
 	return errors.Join(unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
 }
-
-// Close is release, for those outside.
-func (l *fileLock) Close() error { return l.release() }
 
 // LockFile locks a file for this process alone until the result is closed, however the process ends. It returns
 // fault.Conflict if another process has it.

@@ -29,7 +29,7 @@ func migrate(ctx context.Context, pool *sql.DB, path string, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	defer lock.release()
+	defer lock.Close()
 	have, known, err := provider.GetVersions(ctx)
 	switch {
 	case err != nil:

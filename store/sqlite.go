@@ -34,7 +34,7 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	}
 	defer func() {
 		if err != nil {
-			lock.release()
+			lock.Close()
 		}
 	}()
 	if err := createFile(path); err != nil {

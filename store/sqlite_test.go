@@ -86,39 +86,6 @@ func TestOpen_SetsUpEveryConnection(t *testing.T) {
 	}
 }
 
-func TestOpen_RefusesASecondProcessUnlessBothShare(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		first, second bool
-		kind          fault.Kind
-	}{
-		"alone twice":    {false, false, fault.Conflict},
-		"alone, shared":  {false, true, fault.Conflict},
-		"shared, alone":  {true, false, fault.Conflict},
-		"shared by both": {true, true, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			path := file(t)
-			first, err := Open(t.Context(), Config{DSN: path, Shared: c.first})
-			noError(t, err)
-			defer first.Close()
-			second, err := Open(t.Context(), Config{DSN: path, Shared: c.second})
-			wantKind(t, err, c.kind)
-			if err == nil {
-				noError(t, second.Close())
-				return
-			}
-			if !strings.Contains(fault.PublicMessage(err), path+".lock") {
-				t.Errorf("%q does not name the lock", fault.PublicMessage(err))
-			}
-			noError(t, first.Close())
-			second, err = Open(t.Context(), Config{DSN: path, Shared: c.second})
-			noError(t, err)
-			noError(t, second.Close())
-		})
-	}
-}
-
 func TestShared_HostsSeeEachOthersWrites(t *testing.T) {
 	t.Parallel()
 	path := file(t)

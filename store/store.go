@@ -57,7 +57,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 // again returns the same result.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
-		db.closed = errors.Join(db.writer.close(db.reads.Close), db.lock.release())
+		db.closed = errors.Join(db.writer.close(db.reads.Close), db.lock.Close())
 	})
 	return db.closed
 }

@@ -1,14 +1,46 @@
 package store_test
 
 import (
+	"context"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/frigg-host/frigg-host/store"
 	"github.com/frigg-host/frigg-host/store/storetest"
 )
 
-func open(t *testing.T) *store.DB { return openAt(t, filepath.Join(t.TempDir(), "frigg.db"), false) }
+// template is an empty database. Copying it is much faster than migrating each time.
+var template = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "frigg-store-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "frigg.db")
+	db, err := store.Open(context.Background(), store.Config{DSN: path})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+func open(t *testing.T) *store.DB {
+	t.Helper()
+	empty, err := template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "frigg.db")
+	if err := os.WriteFile(path, empty, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return openAt(t, path, false)
+}
 
 func openAt(t *testing.T, path string, shared bool) *store.DB {
 	t.Helper()
