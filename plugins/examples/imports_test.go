@@ -71,16 +71,25 @@ func capabilities(t *testing.T, file string) []string {
 func build(t *testing.T, name, tags string) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), name+".wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-tags", tags, "-o", out, "./"+name)
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
+	run(t, ".", wasm, "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-tags", tags, "-o", out, "./"+name)
 	module, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return module
+}
+
+// wasm is the environment in which plugins are built.
+const wasm = "GOOS=wasip1 GOARCH=wasm"
+
+// run runs the go command.
+func run(t *testing.T, dir, env string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("go", args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), strings.Fields(env)...)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, text)
+	}
 }
 
 // imports returns the capabilities and the modules that a wasm file imports from, sorted.
