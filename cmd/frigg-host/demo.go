@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -69,10 +70,8 @@ type tour struct {
 }
 
 func (c *demoCmd) Run(ctx context.Context, s streams) error {
-	for _, name := range []string{demoModule, demoIntegration} {
-		if _, err := os.Stat(filepath.Join(c.Plugins, name+".wasm")); err != nil {
-			return &exitError{exitFailed, fmt.Sprintf("%s has no %s.wasm; run `make wasm`, or give the folder with --plugins", c.Plugins, name)}
-		}
+	if err := c.install(); err != nil {
+		return err
 	}
 	vendor, err := listen(ctx, c.Vendor)
 	if err != nil {
@@ -88,9 +87,6 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 		c.LogLevel = slog.LevelWarn // the tour says what happens
 	}
 	t := &tour{streams: s, vendor: "http://" + vendor.Addr().String(), api: "http://" + listener.Addr().String()}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return err
-	}
 	if t.crm, err = demo.New(demo.Config{BaseURL: t.vendor, DataFile: filepath.Join(c.Data, "tidepool.json"), Log: c.logger(s.err)}); err != nil {
 		return err
 	}
@@ -100,7 +96,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	defer crm.Close()
 
 	fmt.Fprintln(s.out, "frigg-host demo: starting (the first start compiles the plugins, which takes a few seconds)")
-	t.host, err = host.New(ctx, host.Config{DataDir: filepath.Join(c.Data, "host"), PluginsDir: c.Plugins, Dev: true, PublicURL: t.api, Log: c.logger(s.err)})
+	t.host, err = host.New(ctx, host.Config{DataDir: filepath.Join(c.Data, "host"), PluginsDir: c.installed(), Dev: true, PublicURL: t.api, Log: c.logger(s.err)})
 	if err != nil {
 		return err
 	}
@@ -119,6 +115,33 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	return err
 }
 
+func (c *demoCmd) installed() string { return filepath.Join(c.Data, "plugins") }
+
+// install copies the two plugins of the demo into its own folder.
+func (c *demoCmd) install() error {
+	if err := os.MkdirAll(c.installed(), 0o700); err != nil {
+		return err
+	}
+	for _, name := range []string{demoModule, demoIntegration} {
+		wasm, err := os.ReadFile(filepath.Join(c.Plugins, name+".wasm"))
+		if err != nil {
+			return &exitError{exitFailed, fmt.Sprintf("%s has no %s.wasm; run `make wasm`, or give the folder with --plugins", c.Plugins, name)}
+		}
+		target := filepath.Join(c.installed(), name+".wasm")
+		if old, err := os.ReadFile(target); err == nil && bytes.Equal(old, wasm) {
+			continue
+		}
+		if err := replaceFile(target, wasm); err != nil {
+			return err
+		}
+		settled := time.Now().Add(-time.Minute) // it is whole: the host need not wait for it to come to rest
+		if err := os.Chtimes(target, settled, settled); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // guide leads through the demo, then shows work as it happens until ctx ends.
 func (t *tour) guide(ctx context.Context, once bool) error {
 	if err := t.connect(ctx); err != nil {
@@ -135,7 +158,9 @@ func (t *tour) guide(ctx context.Context, once bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "  5  an event        %s\n                     posted by the vendor, signed, stored, worked off as %s\n", t.describe(ctx, worked), worked.ID)
+	fmt.Fprintf(t.out, "  5  an event        %s:\n", t.describe(ctx, worked))
+	fmt.Fprintf(t.out, "                     the vendor posted it, signed; it was stored, answered, and worked off (%s)\n", worked.ID)
+	fmt.Fprintf(t.out, "                     the new contact has a welcome task now, see %s/\n", t.vendor)
 	t.invite()
 	if once {
 		return nil
