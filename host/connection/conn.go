@@ -3,6 +3,7 @@ package connection
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,7 +124,7 @@ func (c *conn) exchange(ctx context.Context, out *outgoing) (*requester.Response
 	defer cancel()
 	for {
 		res, err := c.s.sender.Do(ctx, policy, requester.Request{Method: out.method, URL: out.url, Header: out.header, Body: out.body.content,
-			Timeout: out.timeout, MaxResponseBytes: out.maxBytes, NoRedirects: out.tokens}, auth)
+			Timeout: out.timeout, MaxResponseBytes: out.maxBytes, NoRedirects: out.tokens, Withhold: c.m.tokenHeaders()}, auth)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -162,10 +163,7 @@ func (c *conn) keepHeaders(ctx context.Context, out *outgoing, res *requester.Re
 		if !ok || out.plain || !sameOrigin(out.url, res.URL) {
 			continue
 		}
-		v := value{secret: k.Secret || soundsSecret(name), text: headerText(res, name)}
-		if v.secret {
-			res.Header.Del(name)
-		}
+		v := value{secret: secretHeader(k.Secret, name), text: headerText(res, name)}
 		if !v.text.IsZero() && !v.text.Equal(c.values.token(k.Name)) {
 			fresh[k.Name] = v
 		}
@@ -179,6 +177,23 @@ func (c *conn) keepHeaders(ctx context.Context, out *outgoing, res *requester.Re
 	}
 	return c.s.keep(ctx, c, fresh)
 }
+
+// tokenHeaders are the headers of answers that bring secrets.
+func (m *module) tokenHeaders() []string {
+	keep := slices.Clone(m.auth.Keep)
+	for _, l := range m.auth.Login {
+		keep = append(keep, l.Keep...)
+	}
+	var names []string
+	for _, k := range keep {
+		if name, ok := strings.CutPrefix(k.From, "header:"); ok && secretHeader(k.Secret, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func secretHeader(said bool, name string) bool { return said || soundsSecret(name) }
 
 func headerText(res *requester.Response, name string) secret.Text {
 	if v := res.Header.Get(name); v != "" {

@@ -13,12 +13,13 @@ import (
 
 // call is one Do under way. Used by one goroutine.
 type call struct {
-	r       *Requester
-	policy  Policy
-	auth    Authorizer
-	timeout time.Duration
-	maxBody int64
-	follows bool
+	r        *Requester
+	policy   Policy
+	auth     Authorizer
+	timeout  time.Duration
+	maxBody  int64
+	follows  bool
+	withhold []string
 
 	first    hop
 	host     string // where we are talking to, for messages

@@ -23,6 +23,8 @@ type Request struct {
 	Timeout          time.Duration // for the whole call with waiting, retries and redirects; 0 = Config.Timeout, at most Config.MaxTimeout
 	MaxResponseBytes int64         // of the body after decompression; 0 = 10 MiB, at most Config.MaxResponseBytes
 	NoRedirects      bool          // return a 3xx instead of following it
+	// Withhold names further headers of the answer by which this service hands out credentials: see Response.Withheld.
+	Withhold []string
 }
 
 // hop is one request of a chain of redirects, before the credential is added.

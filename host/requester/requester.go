@@ -167,7 +167,7 @@ func (r *Requester) begin() bool {
 //   - what auth returned
 func (r *Requester) Do(ctx context.Context, p Policy, req Request, auth Authorizer) (*Response, error) {
 	c := &call{
-		r: r, policy: p, auth: auth, follows: !req.NoRedirects,
+		r: r, policy: p, auth: auth, follows: !req.NoRedirects, withhold: req.Withhold,
 		timeout: min(positive(req.Timeout, r.cfg.Timeout), r.cfg.MaxTimeout),
 		maxBody: min(positive(req.MaxResponseBytes, defaultMaxBody), r.cfg.MaxResponseBytes),
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/frigg-host/frigg-host/host/fault"
@@ -19,8 +20,8 @@ type Response struct {
 	URL    string      // the last one asked, after redirects, without credentials
 	// Attempts is how often the request was started: 1, and one more for a resend and for a renewed credential.
 	Attempts int
-	// Withheld are headers by which the other side hands out credentials (Set-Cookie, Authorization...). They are for the room
-	// that keeps credentials and must not reach a guest.
+	// Withheld are headers by which the other side hands out credentials (Set-Cookie, Authorization..., and Request.Withhold),
+	// as they came. They are for the room that keeps credentials and must not reach a guest.
 	Withheld map[string][]secret.Text
 
 	// trusted: the request carried the credential, so that a 401 speaks of it.
@@ -37,7 +38,8 @@ func (c *call) read(h hop, res *http.Response) (*Response, error) {
 		return nil, err
 	}
 	out := &Response{Status: res.StatusCode, Header: res.Header, Attempts: c.attempts, trusted: h.trusted}
-	for _, name := range withheld {
+	for _, name := range slices.Concat(withheld, c.withhold) {
+		name = http.CanonicalHeaderKey(name)
 		for _, v := range out.Header.Values(name) {
 			if out.Withheld == nil {
 				out.Withheld = map[string][]secret.Text{}

@@ -251,6 +251,22 @@ func TestResponse_CredentialsHandedOutAreWithheld(t *testing.T) {
 	}
 }
 
+func TestResponse_NamedHeadersAreWithheldAsTheyCame(t *testing.T) {
+	t.Parallel()
+	base, _ := wireVendor(t, reply("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Next: token-one\r\nX-Other: token-one\r\n\r\nok"))
+	req := requester.Request{URL: base, Withhold: []string{"x-next", "X-Absent"}}
+	res, err := open(t).Do(t.Context(), allow(t, base), req, &bearer{tokens: []string{"token-one"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next := res.Withheld["X-Next"]; len(next) != 1 || next[0].Reveal() != "token-one" || len(res.Withheld) != 1 {
+		t.Errorf("withheld: %v", res.Withheld)
+	}
+	if diff := cmp.Diff(http.Header{"Content-Length": {"2"}, "X-Other": {"[secret]"}}, res.Header); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func FuzzScrub_NoSpellingStays(f *testing.F) {
 	for _, s := range planted {
 		f.Add(s, "before", "after")
