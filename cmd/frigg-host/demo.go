@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -84,7 +85,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	}
 	defer listener.Close()
 	if c.LogLevel == slog.LevelInfo {
-		c.LogLevel = slog.LevelWarn // the tour says what happens
+		c.LogLevel = slog.LevelError // the tour says what happens
 	}
 	t := &tour{streams: s, vendor: "http://" + vendor.Addr().String(), api: "http://" + listener.Addr().String()}
 	if t.crm, err = demo.New(demo.Config{BaseURL: t.vendor, DataFile: filepath.Join(c.Data, "tidepool.json"), Log: c.logger(s.err)}); err != nil {
@@ -96,7 +97,8 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	defer crm.Close()
 
 	fmt.Fprintln(s.out, "frigg-host demo: starting (the first start compiles the plugins, which takes a few seconds)")
-	t.host, err = host.New(ctx, host.Config{DataDir: filepath.Join(c.Data, "host"), PluginsDir: c.installed(), Dev: true, PublicURL: t.api, Log: c.logger(s.err)})
+	t.host, err = host.New(ctx, host.Config{DataDir: filepath.Join(c.Data, "host"), PluginsDir: c.installed(), PublicURL: t.api,
+		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Log: c.logger(s.err)})
 	if err != nil {
 		return err
 	}
@@ -172,6 +174,11 @@ func (t *tour) guide(ctx context.Context, once bool) error {
 func (t *tour) connect(ctx context.Context) error {
 	if err := t.login(ctx); err != nil {
 		return err
+	}
+	for _, name := range []string{demoModule, demoIntegration} {
+		if _, err := t.host.Plugins.Approve(ctx, name, "", "the demo"); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(t.out, "\n  1  a vendor        Tidepool CRM at %s/  (its data survives a restart)\n", t.vendor)
 	id := rand.Text()

@@ -113,17 +113,13 @@ func report(err error, s streams) int {
 	return exitFailed
 }
 
-// operatorText is what the person at the terminal reads: the message of a fault, and its cause where there is one.
+// operatorText is what the person at the terminal reads: the message of a fault, and its cause where that is the host's own.
 func operatorText(err error) string {
-	var f *fault.Error
+	var f, inner *fault.Error
 	if !errors.As(err, &f) {
 		return err.Error()
 	}
-	if f.Err == nil {
-		return f.Msg
-	}
-	var inner *fault.Error
-	if errors.As(f.Err, &inner) {
+	if f.Err == nil || f.Side != fault.Host || errors.As(f.Err, &inner) {
 		return f.Msg
 	}
 	return f.Msg + ": " + f.Err.Error()
