@@ -93,7 +93,7 @@ func (in *Inspection) warn(path, format string, args ...any) {
 	in.Warnings = append(in.Warnings, abi.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// err is nil when there is no problem.
+// err is nil when there is no problem. A cause says all that there is to say.
 func (in *Inspection) err(cause error) error {
 	if len(in.Problems) == 0 {
 		return nil
@@ -102,7 +102,11 @@ func (in *Inspection) err(cause error) error {
 	for i, p := range in.Problems {
 		lines[i] = p.String()
 	}
-	return fault.New(fault.Invalid, "plugin.Inspect", "%s", strings.Join(lines, "\n")).On(fault.Guest).With(cause)
+	text := strings.Join(lines, "\n")
+	if cause != nil {
+		text = cause.Error()
+	}
+	return fault.New(fault.Invalid, "plugin.Inspect", "%s", text).On(fault.Guest).With(cause)
 }
 
 // structure notes what the sections say.
