@@ -13,6 +13,7 @@ package guest
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -92,17 +93,20 @@ var DefaultLimits = Limits{
 	HostCalls:   abi.LimitHostCalls,
 }
 
+// most keeps sums and products of limits from overflowing; a 32-bit guest cannot use more.
+const most = 1 << 32
+
 // orDefault fills zero fields.
 func (l Limits) orDefault() Limits {
 	d := DefaultLimits
 	return Limits{
 		Timeout:     or(l.Timeout, d.Timeout),
-		MemoryBytes: or(l.MemoryBytes, d.MemoryBytes),
-		InputBytes:  or(l.InputBytes, d.InputBytes),
-		OutputBytes: or(l.OutputBytes, d.OutputBytes),
-		ArenaBytes:  or(l.ArenaBytes, d.ArenaBytes),
-		LogBytes:    or(l.LogBytes, d.LogBytes),
-		LogLines:    or(l.LogLines, d.LogLines),
+		MemoryBytes: min(most, or(l.MemoryBytes, d.MemoryBytes)),
+		InputBytes:  min(most, or(l.InputBytes, d.InputBytes)),
+		OutputBytes: min(most, or(l.OutputBytes, d.OutputBytes)),
+		ArenaBytes:  min(most, or(l.ArenaBytes, d.ArenaBytes)),
+		LogBytes:    min(math.MaxInt/flood, or(l.LogBytes, d.LogBytes)),
+		LogLines:    min(math.MaxInt/flood, or(l.LogLines, d.LogLines)),
 		HostCalls:   or(l.HostCalls, d.HostCalls),
 	}
 }

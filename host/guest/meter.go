@@ -19,8 +19,9 @@ import (
 // meter is one running call: what it may use, what it has used, and why it was stopped. Both engines keep one. It
 // belongs to the goroutine of the call.
 type meter struct {
-	context.Context // ends with the call's deadline
+	context.Context // ends with the call's deadline; engines add to it what they need
 	cancel          context.CancelFunc
+	outer           context.Context // the same for host functions, which may call other guests
 	call            *Call
 	limits          Limits
 	started         time.Time
@@ -52,7 +53,8 @@ func (m *meter) open(ctx context.Context, c *Call, cfg *Config, exports []string
 	case minMemory > m.memory.limit:
 		return &stop{reason: ReasonMemory, text: fmt.Sprintf("needs %s of memory to start, over the limit of %s", size(minMemory), size(m.memory.limit))}
 	}
-	m.Context, m.cancel = context.WithTimeout(ctx, m.limits.Timeout)
+	m.outer, m.cancel = context.WithTimeout(ctx, m.limits.Timeout)
+	m.Context = m.outer
 	return nil
 }
 
@@ -178,7 +180,7 @@ func (m *meter) capability(im Import, request []byte) []byte {
 		return notGranted(im)
 	}
 	var answer []byte
-	m.guard("host function "+im.Module+" "+im.Name, func() { answer = m.call.Host(m, im, request) })
+	m.guard("host function "+im.Module+" "+im.Name, func() { answer = m.call.Host(m.outer, im, request) })
 	m.checkDeadline()
 	return answer
 }

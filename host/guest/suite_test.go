@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,6 +87,9 @@ var checks = []check{
 	{name: "WithoutHostNothingIsGranted", run: withoutHostNothingIsGranted},
 	{name: "PanicOfAHostFunctionIsOurs", run: panicOfAHostFunctionIsOurs},
 	{name: "HostFunctionsSeeTheDeadline", run: hostFunctionsSeeTheDeadline},
+	{name: "HostFunctionsMayCallGuests", run: hostFunctionsMayCallGuests},
+	{name: "LargestLimitsDoNotOverflow", run: outputs("hostile", "exit_0", Call{Limits: Limits{MemoryBytes: math.MaxUint64, InputBytes: math.MaxUint64,
+		OutputBytes: math.MaxUint64, ArenaBytes: math.MaxUint64, LogBytes: math.MaxInt, LogLines: math.MaxInt, HostCalls: math.MaxInt, Timeout: math.MaxInt64}}, "done")},
 	{name: "KeepsWhatTheGuestPrinted", run: keepsWhatTheGuestPrinted},
 	{name: "SourcesAreThoseOfTheConfig", run: sourcesAreThoseOfTheConfig, config: func(c *Config) {
 		c.Entropy = strings.NewReader(strings.Repeat("0123456789abcdef", 100))
@@ -301,6 +305,21 @@ func hostFunctionsSeeTheDeadline(e Engine) error {
 	})
 }
 
+// hostFunctionsMayCallGuests: a call inside of a call, with the context that the host function got, shares nothing with it.
+func hostFunctionsMayCallGuests(e Engine) error {
+	return with(e, "good", func(m Module) error {
+		var inner error
+		r, err := m.Call(context.Background(), Call{Plugin: "outer", Export: "send", Input: []byte("outer"), Host: func(ctx context.Context, _ Import, _ []byte) []byte {
+			var r Result
+			if r, inner = m.Call(ctx, Call{Plugin: "inner", Export: "state"}); inner == nil {
+				inner = equal("state of the inner one", []byte{1, 0, 0}, r.Output)
+			}
+			return []byte("answer")
+		}})
+		return errors.Join(err, inner, equal("output of the outer one", "answer", string(r.Output)))
+	})
+}
+
 func keepsWhatTheGuestPrinted(e Engine) error {
 	return with(e, "good", func(m Module) error {
 		r, err := m.Call(context.Background(), Call{Plugin: "good", Export: "print"})
@@ -364,6 +383,7 @@ var (
 
 var attacks = []attack{
 	{"hostile", "loop", short, ReasonDeadline, fault.Timeout, fault.Guest, "deadline exceeded (100ms) in loop"},
+	{"explode", "explode", short, ReasonDeadline, fault.Timeout, fault.Guest, "deadline exceeded (100ms) in explode"},
 	{"hostile", "sleep_an_hour", short, ReasonDeadline, fault.Timeout, fault.Guest, "deadline exceeded (100ms) in sleep_an_hour"},
 	{"hostile", "flood_stderr", short, ReasonDeadline, fault.Timeout, fault.Guest, "deadline exceeded (100ms) in flood_stderr"},
 	{"start_loop", "noop", short, ReasonDeadline, fault.Timeout, fault.Guest, "deadline exceeded (100ms) in noop"},

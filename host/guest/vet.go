@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,7 +14,8 @@ import (
 
 // This file reads a module (WebAssembly core specification 2.0, chapter 5) before wazero does. wazero trusts the counts
 // in it: a file of 20 bytes can make it ask for gigabytes, which ends the process. What passes here has every count
-// bounded by bytes that are really there, imports only functions, and cannot grow its tables without bound.
+// bounded by bytes that are really there, imports only functions, cannot grow its tables without bound, and looks at the
+// deadline in every loop and at the start of every function that calls others.
 
 // Bounds on what a module may contain, beside those of package wasm: those of web browsers (WebAssembly JavaScript
 // interface, 7), or lower where a small file could make much of them.
@@ -175,7 +177,7 @@ func (v *vetter) section(id byte, r reader) error {
 	case sectionElement:
 		r.vector(maxSegments, func() { v.element(&r) })
 	case sectionCode:
-		r.vector(maxEntries, func() { v.code(&r) })
+		content = v.codeSection(&r)
 	case sectionData:
 		r.vector(maxSegments, func() { v.data(&r) })
 	case sectionImport, sectionFunction, sectionMemory, sectionExport, sectionStart, sectionDataCount:
@@ -284,26 +286,55 @@ func (v *vetter) element(r *reader) {
 	})
 }
 
-func (v *vetter) code(r *reader) {
-	body := reader{b: r.bytes(r.u32())}
-	if len(body.b) > maxBody {
+// codeSection returns the section with a look at the deadline at the start of each function that calls others: wazero
+// looks at loops alone, and a guest that only calls itself would never be stopped.
+func (v *vetter) codeSection(r *reader) []byte {
+	bodies := make([]byte, 0, len(r.b)+len(r.b)/16)
+	var n uint64
+	r.vector(maxEntries, func() {
+		n++
+		locals, code := v.body(r)
+		if calls(code) {
+			locals = append(locals, emptyLoop...)
+		}
+		bodies = binary.AppendUvarint(bodies, uint64(len(locals)+len(code)))
+		bodies = append(append(bodies, locals...), code...)
+	})
+	return append(binary.AppendUvarint(nil, n), bodies...)
+}
+
+// emptyLoop is a loop without result that does nothing but be one.
+var emptyLoop = []byte{opLoop, 0x40, opEnd}
+
+// calls reports whether code may hold a call: such a byte may also be part of a number.
+func calls(code []byte) bool {
+	return bytes.IndexByte(code, opCall) >= 0 || bytes.IndexByte(code, opCallIndirect) >= 0
+}
+
+// body reads the code of one function: declarations of locals, and instructions.
+func (v *vetter) body(r *reader) (locals, code []byte) {
+	all := r.bytes(r.u32())
+	if len(all) > maxBody {
 		r.fail("a function of more than %s", size(maxBody))
-		return
+		return nil, nil
 	}
-	var locals uint64
+	body := reader{b: all}
+	var n uint64
 	body.vector(maxLocals, func() {
-		locals += uint64(body.u32())
+		n += uint64(body.u32())
 		body.value()
 	})
-	v.locals += locals
+	v.locals += n
 	switch {
 	case body.err != nil:
 		r.err = body.err
-	case locals > maxLocals || v.locals > maxModuleLocals:
+	case n > maxLocals || v.locals > maxModuleLocals:
 		r.fail("too many local variables")
 	case len(body.b) == 0 || body.b[len(body.b)-1] != opEnd:
 		r.fail("a function without an end")
 	}
+	declared := len(all) - len(body.b)
+	return all[:declared:declared], body.b
 }
 
 func (v *vetter) data(r *reader) {
@@ -319,155 +350,6 @@ func (v *vetter) data(r *reader) {
 		r.fail("data form %d", form)
 	}
 	r.bytes(r.u32())
-}
-
-// reader takes a binary apart. After the first error all reads give zero values.
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf(format, args...)
-	}
-	r.b = nil
-}
-
-func (r *reader) bytes(n uint32) []byte {
-	if r.err != nil || uint64(n) > uint64(len(r.b)) {
-		if r.err == nil {
-			r.err = errors.New("it is truncated")
-		}
-		r.b = nil
-		return nil
-	}
-	b := r.b[:n:n]
-	r.b = r.b[n:]
-	return b
-}
-
-func (r *reader) byte() byte {
-	if b := r.bytes(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-// u32 is an unsigned LEB128 number (5.2.2).
-func (r *reader) u32() uint32 {
-	var n uint64
-	for shift := 0; shift < 35; shift += 7 {
-		b := r.byte()
-		n |= uint64(b&0x7f) << shift
-		if b&0x80 == 0 {
-			if n > 1<<32-1 {
-				break
-			}
-			return uint32(n)
-		}
-	}
-	r.fail("a number of more than 32 bits")
-	return 0
-}
-
-// signed skips a signed LEB128 number of at most n bytes.
-func (r *reader) signed(n int) {
-	for range n {
-		if r.byte()&0x80 == 0 {
-			return
-		}
-	}
-	r.fail("a number that is too long")
-}
-
-// vector reads a count and that many entries. Each takes at least one byte, so that a count above the bytes left is refused
-// before anybody believes it.
-func (r *reader) vector(most uint32, entry func()) {
-	n := r.u32()
-	if r.err == nil && uint64(n) > uint64(len(r.b)) {
-		r.err = errors.New("it is truncated")
-	}
-	if r.err == nil && n > most {
-		r.fail("%d entries, more than %d", n, most)
-	}
-	for ; n > 0 && r.err == nil; n-- {
-		entry()
-	}
-}
-
-// value reads a value type (5.3.4).
-func (r *reader) value() {
-	switch wasm.ValType(r.byte()) {
-	case wasm.I32, wasm.I64, wasm.F32, wasm.F64, wasm.V128, wasm.FuncRef, wasm.ExternRef:
-	default:
-		r.fail("a value type that is not offered")
-	}
-}
-
-// values reads a vector of value types.
-func (r *reader) values(most uint32) { r.vector(most, r.value) }
-
-func (r *reader) refType() byte {
-	b := r.byte()
-	if r.err == nil && b != 0x70 && b != 0x6f {
-		r.fail("reference type 0x%x is not offered", b)
-	}
-	return b
-}
-
-// limits are those of a table (5.3.7); without a maximum it is the largest number.
-func (r *reader) limits() (least, atMost uint32) {
-	flag := r.byte()
-	least, atMost = r.u32(), 1<<32-1
-	if flag == 1 {
-		atMost = r.u32()
-	}
-	if r.err == nil && (flag > 1 || atMost < least) {
-		r.fail("limits that are not offered")
-	}
-	return least, atMost
-}
-
-// Instructions of constant expressions (5.4).
-const (
-	opEnd       = 0x0b
-	opGlobalGet = 0x23
-	opI32Const  = 0x41
-	opI64Const  = 0x42
-	opF32Const  = 0x43
-	opF64Const  = 0x44
-	opRefNull   = 0xd0
-	opRefFunc   = 0xd2
-	opVector    = 0xfd
-)
-
-func (r *reader) constant() {
-	for r.err == nil {
-		switch op := r.byte(); op {
-		case opEnd:
-			return
-		case opGlobalGet, opRefFunc:
-			r.u32()
-		case opI32Const:
-			r.signed(5)
-		case opI64Const:
-			r.signed(10)
-		case opF32Const:
-			r.bytes(4)
-		case opF64Const:
-			r.bytes(8)
-		case opRefNull:
-			r.refType()
-		case opVector:
-			if r.u32() != 12 {
-				r.fail("a constant that is none")
-			}
-			r.bytes(16)
-		default:
-			r.fail("instruction 0x%x in a constant", op)
-		}
-	}
 }
 
 // check compares the imports with what is offered.
