@@ -2,7 +2,6 @@ package abi
 
 import (
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -176,7 +175,7 @@ func (c *checker) covered(path string, o hostPattern) {
 	c.add(path, "goes to %s, which `hosts` does not name; add it there with a reason", clip(missing))
 }
 
-var hostName = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]*[a-z0-9])?\.)*[a-z0-9_]([a-z0-9_-]*[a-z0-9])?$|^\[[0-9a-f:.]+\]$`)
+var hostName = &pattern{text: `^([a-z0-9_]([a-z0-9_-]*[a-z0-9])?\.)*[a-z0-9_]([a-z0-9_-]*[a-z0-9])?$|^\[[0-9a-f:.]+\]$`}
 
 // host judges a host claim.
 func (c *checker) host(path, text string) (hostPattern, bool) {

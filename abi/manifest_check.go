@@ -2,7 +2,6 @@ package abi
 
 import (
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -34,11 +33,11 @@ type checker struct {
 }
 
 var (
-	pluginName  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
-	settingName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
-	eventName   = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,63}$`)
-	plainName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	semver      = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
+	pluginName  = &pattern{text: `^[a-z][a-z0-9-]{0,63}$`}
+	settingName = &pattern{text: `^[a-z][a-z0-9_]{0,63}$`}
+	eventName   = &pattern{text: `^[A-Z][A-Z0-9_]{0,63}$`}
+	plainName   = &pattern{text: `^[A-Za-z0-9_-]{1,64}$`}
+	semver      = &pattern{text: `^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`}
 )
 
 // Rules of names, as said to people.
@@ -50,8 +49,8 @@ const (
 	semverRule      = "must be a semantic version such as 1.2.3"
 )
 
-func (c *checker) match(path, text string, pattern *regexp.Regexp, rule string) {
-	if len(text) > 256 || !pattern.MatchString(text) {
+func (c *checker) match(path, text string, form *pattern, rule string) {
+	if len(text) > 256 || !form.MatchString(text) {
 		c.add(path, "%q %s", clip(text), rule)
 	}
 }

@@ -1,7 +1,6 @@
 package abi
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,7 +91,7 @@ func (c *checker) claims(path string, claims []EventClaim) {
 	}
 }
 
-var routePath = regexp.MustCompile(`^(/:?[A-Za-z0-9_.~-]+)+$|^/$`)
+var routePath = &pattern{text: `^(/:?[A-Za-z0-9_.~-]+)+$|^/$`}
 
 func (c *checker) routes() {
 	seen := map[string]bool{}

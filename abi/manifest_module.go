@@ -2,7 +2,6 @@ package abi
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -404,7 +403,7 @@ func (c *checker) hook(path string, h *VendorHook) {
 	}
 }
 
-var placeholder = regexp.MustCompile(`\{([^{}]*)\}`)
+var placeholder = &pattern{text: `\{([^{}]*)\}`}
 
 func (c *checker) signature(path string, s *Signature) {
 	c.headerName(at(path, "header"), s.Header)
@@ -418,7 +417,7 @@ func (c *checker) signature(path string, s *Signature) {
 		c.add(at(path, "time_header"), "the timestamp is in `time_pair_key` already; keep one")
 	}
 	timed, body := s.TimePairKey != "" || s.TimeHeader != "", s.Payload == ""
-	for _, m := range placeholder.FindAllStringSubmatch(s.Payload, -1) {
+	for _, m := range placeholder.regexp().FindAllStringSubmatch(s.Payload, -1) {
 		header, isHeader := strings.CutPrefix(m[1], "header:")
 		switch {
 		case isHeader:
@@ -436,7 +435,7 @@ func (c *checker) signature(path string, s *Signature) {
 	}
 }
 
-var headerToken = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+var headerToken = &pattern{text: "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"}
 
 // Headers that belong to the transport; RFC 9110 7.6.1 and what net/http owns.
 var hopHeaders = []string{"connection", "content-length", "host", "keep-alive", "proxy-authorization", "proxy-connection",
@@ -481,7 +480,7 @@ func (c *checker) pointers(path string, pointers map[string]string) {
 	}
 }
 
-var badEscape = regexp.MustCompile(`~([^01]|$)`)
+var badEscape = &pattern{text: `~([^01]|$)`}
 
 // pointer judges a JSON pointer (RFC 6901); empty is the whole document.
 func (c *checker) pointer(path, text string) {
