@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/host"
 	"github.com/frigg-host/frigg-host/host/plugin"
+	"github.com/frigg-host/frigg-host/host/plugin/wasm"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
 
@@ -91,15 +93,20 @@ type pluginInspectCmd struct {
 	JSON bool   `help:"Print as JSON." name:"json"`
 }
 
+// Help has the examples of `plugin inspect --help`.
+func (pluginInspectCmd) Help() string {
+	return `Nothing of the file is run. Exit codes: 0 a plugin that this host takes, 1 a module with problems, 4 not a usable module.
+
+Example:
+  frigg-host plugin inspect gitea.wasm --json`
+}
+
 func (c *pluginInspectCmd) Run(s streams) error {
-	wasm, err := os.ReadFile(c.File)
+	module, err := os.ReadFile(c.File)
 	if err != nil {
 		return &exitError{exitUnusable, err.Error()}
 	}
-	in, err := plugin.Inspect(wasm)
-	if in == nil {
-		return &exitError{exitUnusable, filepath.Base(c.File) + ": " + operatorText(err)}
-	}
+	in, err := plugin.Inspect(module)
 	if c.JSON {
 		if printed := printJSON(s.out, in); printed != nil {
 			return printed
@@ -108,9 +115,19 @@ func (c *pluginInspectCmd) Run(s streams) error {
 		return printed
 	}
 	if err != nil {
-		return &exitError{exitUnusable, filepath.Base(c.File) + ": " + operatorText(err)}
+		return &exitError{inspectCode(err), filepath.Base(c.File) + ": " + operatorText(err)}
 	}
 	return nil
+}
+
+// inspectCode tells a file that no host can run from a module that is no plugin of this one.
+func inspectCode(err error) int {
+	for _, unusable := range []error{wasm.ErrNotWasm, wasm.ErrTruncated, wasm.ErrComponent, wasm.ErrMalformed} {
+		if errors.Is(err, unusable) {
+			return exitUnusable
+		}
+	}
+	return exitFailed
 }
 
 type pluginPackCmd struct {
@@ -129,7 +146,7 @@ Example:
 }
 
 func (c *pluginPackCmd) Run(s streams) error {
-	wasm, err := os.ReadFile(c.File)
+	module, err := os.ReadFile(c.File)
 	if err != nil {
 		return err
 	}
@@ -137,7 +154,7 @@ func (c *pluginPackCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	packed, err := plugin.Pack(wasm, manifest)
+	packed, err := plugin.Pack(module, manifest)
 	if err != nil {
 		return &exitError{exitUnusable, filepath.Base(c.Manifest) + ": " + operatorText(err)}
 	}
