@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/frigg-host/frigg-host/plugins/examples/gitea/giteaapi"
+	"github.com/frigg-host/frigg-host/plugins/examples/stripe/stripeapi"
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/frigg"
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/integration"
 )
@@ -26,7 +27,7 @@ func configForm(c *integration.Call, in config) (frigg.Form, error) {
 	if err != nil {
 		return frigg.Form{}, err
 	}
-	hook, err := c.Webhook(stripe)
+	endpoint, err := stripeEndpoint(c)
 	if err != nil {
 		return frigg.Form{}, err
 	}
@@ -37,10 +38,19 @@ func configForm(c *integration.Call, in config) (frigg.Form, error) {
 				Required: true, Options: frigg.Options(repositories...)},
 			{Name: "label", Title: "Label", Help: "Put on each issue.", Default: defaultLabel, MaxLength: 50},
 			{Name: "stripe_webhook_secret", Title: "Signing secret of Stripe's webhook", Format: "password", Placeholder: "whsec_...",
-				Help: "In Stripe add the endpoint " + hook.URL + " for the event " + "customer.created" + " and paste its signing secret here. " +
-					"Without it new customers are found by Sync now only."},
+				Help: "In Stripe add " + endpoint + " as an endpoint for the event " + stripeapi.CustomerCreated +
+					" and paste its signing secret here. Without it new customers are found by Sync now only."},
 		},
 	}, nil
+}
+
+// stripeEndpoint is where Stripe shall send. A record that is still being created has no address yet.
+func stripeEndpoint(c *integration.Call) (string, error) {
+	hook, err := c.Webhook(stripe)
+	if frigg.Is(err, frigg.KindNotFound) {
+		return "the address that this form shows after it was saved", nil
+	}
+	return hook.URL, err
 }
 
 // ourRepositories lists where the account may add webhooks, and the one that is chosen already.
@@ -65,7 +75,7 @@ func ourRepositories(c *integration.Call, chosen string) ([]string, error) {
 
 func validate(c *integration.Call, in config) ([]integration.Problem, error) {
 	if in.Repository == "" {
-		return []integration.Problem{{Field: "repository", Message: "choose a repository", Missing: true}}, nil
+		return []integration.Problem{{Field: "repository", Missing: true}}, nil
 	}
 	repo, err := integration.CallModule(c, gitea, giteaapi.GetRepo, giteaapi.RepoArgs{Repository: in.Repository})
 	switch {

@@ -361,11 +361,21 @@ func TestConfigForm_OffersRepositoriesWithAdminRights(t *testing.T) {
 	}
 }
 
+func TestConfigForm_WorksBeforeThereIsAnAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Fail("webhook.endpoint", frigg.NotFound("no such integration"))
+	form, err := w.ConfigForm(nil)
+	if err != nil || !strings.Contains(string(form.JSONSchema), "after it was saved") {
+		t.Errorf("%s, %v", form.JSONSchema, err)
+	}
+}
+
 func TestValidate_SaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for repository, want := range map[string]string{
 		"lab/crm":       "",
-		"":              "choose a repository",
+		"":              "", // it may come later
 		"lab/nowhere":   "there is no such repository",
 		"somebody/else": "needs admin rights",
 		"lab/old":       "archived",

@@ -12,7 +12,8 @@ import (
 type Problem struct {
 	Field   string // name of the field; empty for the whole
 	Message string // what to do
-	// Missing means that something required is not there yet: the record waits as NEEDS_CONFIG.
+	// Missing means that it is not there yet: the configuration is saved and the record waits as NEEDS_CONFIG, instead of being
+	// refused with Message.
 	Missing bool
 }
 
@@ -106,7 +107,10 @@ func judgeConfig(h wire.Host, in abi.ValidateConfigInput) (abi.ValidateConfigOut
 	}
 	problems, err := validate(&Call{Integration: in.Integration, host: h})
 	for _, p := range problems {
-		out.Missing = out.Missing || p.Missing
+		if p.Missing {
+			out.Missing = true
+			continue
+		}
 		out.Problems = append(out.Problems, abi.ConfigProblem{Field: pointer(p.Field), Message: p.Message})
 	}
 	return out, err
