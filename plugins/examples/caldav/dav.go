@@ -74,8 +74,10 @@ func report(c *module.Call, calendar string) ([]resource, error) {
 }
 
 func ask(c *module.Call, method, path, depth, body string) ([]resource, error) {
-	res, err := c.HTTP().Send(rest.Request{Method: method, URL: absolute(c, path), Header: map[string]string{"Depth": depth},
-		Body: rest.Text{ContentType: xmlType, Text: xml.Header + body}})
+	res, err := c.HTTP().Send(rest.Request{
+		Method: method, URL: absolute(c, path), Header: map[string]string{"Depth": depth},
+		Body: rest.Text{ContentType: xmlType, Text: xml.Header + body},
+	})
 	if err != nil {
 		return nil, err
 	}

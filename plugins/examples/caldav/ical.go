@@ -31,8 +31,10 @@ func checkTodo(in caldavapi.TodoChange) error {
 // writeTodo writes a to-do as iCalendar (RFC 5545 section 3.6.2).
 func writeTodo(in caldavapi.TodoChange) string {
 	now := time.Now().UTC().Format(icalTime)
-	lines := []string{"BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//frigg-host//caldav//EN", "BEGIN:VTODO",
-		"UID:" + escape(in.UID), "DTSTAMP:" + now, "SUMMARY:" + escape(in.Summary)}
+	lines := []string{
+		"BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//frigg-host//caldav//EN", "BEGIN:VTODO",
+		"UID:" + escape(in.UID), "DTSTAMP:" + now, "SUMMARY:" + escape(in.Summary),
+	}
 	if in.Description != "" {
 		lines = append(lines, "DESCRIPTION:"+escape(in.Description))
 	}

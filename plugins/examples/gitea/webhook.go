@@ -35,8 +35,10 @@ func createWebhook(c *module.Call, in giteaapi.NewWebhook) (giteaapi.Webhook, er
 			return giteaapi.Webhook{}, err
 		}
 	}
-	return module.Post[giteaapi.Webhook](c, path+"/hooks", map[string]any{"type": "gitea", "active": true, "events": in.Events,
-		"config": map[string]any{"url": in.URL, "content_type": "json", "secret": in.Secret}})
+	return module.Post[giteaapi.Webhook](c, path+"/hooks", map[string]any{
+		"type": "gitea", "active": true, "events": in.Events,
+		"config": map[string]any{"url": in.URL, "content_type": "json", "secret": in.Secret},
+	})
 }
 
 func deleteWebhook(c *module.Call, in giteaapi.WebhookArgs) (frigg.None, error) {

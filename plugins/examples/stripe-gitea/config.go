@@ -34,12 +34,16 @@ func configForm(c *integration.Call, in config) (frigg.Form, error) {
 	return frigg.Form{
 		Title: "Onboarding",
 		Fields: []frigg.Field{
-			{Name: "repository", Title: "Repository", Help: "Where issues are opened. You need admin rights there, for its webhook.",
-				Required: true, Options: frigg.Options(repositories...)},
+			{
+				Name: "repository", Title: "Repository", Help: "Where issues are opened. You need admin rights there, for its webhook.",
+				Required: true, Options: frigg.Options(repositories...),
+			},
 			{Name: "label", Title: "Label", Help: "Put on each issue.", Default: defaultLabel, MaxLength: 50},
-			{Name: "stripe_webhook_secret", Title: "Signing secret of Stripe's webhook", Format: "password", Placeholder: "whsec_...",
+			{
+				Name: "stripe_webhook_secret", Title: "Signing secret of Stripe's webhook", Format: "password", Placeholder: "whsec_...",
 				Help: "In Stripe add " + endpoint + " as an endpoint for the event " + stripeapi.CustomerCreated +
-					" and paste its signing secret here. Without it new customers are found by Sync now only."},
+					" and paste its signing secret here. Without it new customers are found by Sync now only.",
+			},
 		},
 	}, nil
 }

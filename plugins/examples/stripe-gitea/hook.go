@@ -32,7 +32,8 @@ func subscribe(c *integration.Call) error {
 		return err
 	}
 	hook, err := integration.CallModule(c, gitea, giteaapi.CreateWebhook, giteaapi.NewWebhook{
-		Repository: cfg.Repository, URL: endpoint.URL, Secret: endpoint.Secret, Events: []string{"issues"}})
+		Repository: cfg.Repository, URL: endpoint.URL, Secret: endpoint.Secret, Events: []string{"issues"},
+	})
 	if err != nil {
 		return err
 	}

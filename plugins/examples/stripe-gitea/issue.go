@@ -82,7 +82,8 @@ func openedBefore(c *integration.Call, customerID string) (*giteaapi.Issue, stri
 	since := noted.At.Add(-time.Hour) // clocks differ
 	all := frigg.Each(func(cursor string) (frigg.Page[giteaapi.Issue], error) {
 		return integration.CallModule(c, gitea, giteaapi.ListIssues, giteaapi.ListIssuesArgs{
-			Repository: noted.Repository, State: giteaapi.All, Since: &since, Cursor: cursor})
+			Repository: noted.Repository, State: giteaapi.All, Since: &since, Cursor: cursor,
+		})
 	})
 	for issue, err := range all {
 		if err != nil {

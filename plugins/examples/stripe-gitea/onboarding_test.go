@@ -100,8 +100,10 @@ func (w *world) actAsGitea() {
 	})
 	friggtest.OnModule(w.Integration, gitea, giteaapi.CreateIssue, func(in giteaapi.NewIssue) (giteaapi.Issue, error) {
 		number := int64(len(w.issues[in.Repository]) + 1)
-		issue := giteaapi.Issue{Number: number, Title: in.Title, Body: in.Body, State: giteaapi.Open,
-			HTMLURL: fmt.Sprintf("https://git.example/%s/issues/%d", in.Repository, number)}
+		issue := giteaapi.Issue{
+			Number: number, Title: in.Title, Body: in.Body, State: giteaapi.Open,
+			HTMLURL: fmt.Sprintf("https://git.example/%s/issues/%d", in.Repository, number),
+		}
 		for _, l := range in.Labels {
 			issue.Labels = append(issue.Labels, giteaapi.Label{Name: l})
 		}
@@ -353,8 +355,10 @@ func TestConfigForm_OffersRepositoriesWithAdminRights(t *testing.T) {
 	w := newWorld(t)
 	form, err := w.ConfigForm(nil)
 	must(t, err)
-	for text, wanted := range map[string]bool{`"lab/crm"`: true, `"lab/other"`: true, "somebody/else": false, "lab/old": false,
-		`"format":"password"`: true, "https://frigg.test/hooks/int_test/stripe": true} {
+	for text, wanted := range map[string]bool{
+		`"lab/crm"`: true, `"lab/other"`: true, "somebody/else": false, "lab/old": false,
+		`"format":"password"`: true, "https://frigg.test/hooks/int_test/stripe": true,
+	} {
 		if strings.Contains(string(form.JSONSchema), text) != wanted {
 			t.Errorf("%s in the form should be %v: %s", text, wanted, form.JSONSchema)
 		}

@@ -28,8 +28,10 @@ func TestUpdateCustomer_WritesNestedMetadataAsForm(t *testing.T) {
 		reply(w, stripeapi.Customer{ID: "cus_1"})
 	}))
 	name := "Ada & Söhne"
-	_, err := friggtest.Call(m, stripeapi.UpdateCustomer, stripeapi.CustomerChange{ID: "cus_1", Name: &name,
-		Metadata: map[string]string{"onboarding": "done", "onboarding_closed_at": ""}})
+	_, err := friggtest.Call(m, stripeapi.UpdateCustomer, stripeapi.CustomerChange{
+		ID: "cus_1", Name: &name,
+		Metadata: map[string]string{"onboarding": "done", "onboarding_closed_at": ""},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,8 @@ func subscribe(c *integration.Call) error {
 		return err
 	}
 	hook, err := integration.CallModule(c, crm, tidepoolapi.CreateWebhook, tidepoolapi.NewWebhook{
-		URL: endpoint.URL, Secret: endpoint.Secret, Events: []string{tidepoolapi.ContactCreated, tidepoolapi.DealWon}})
+		URL: endpoint.URL, Secret: endpoint.Secret, Events: []string{tidepoolapi.ContactCreated, tidepoolapi.DealWon},
+	})
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,8 @@ func welcome(c *integration.Call, contact tidepoolapi.Contact) error {
 		return tidepoolapi.NewTask{Title: cfg.title(contact), ContactID: contact.ID, DueOn: cfg.dueOn(), Key: "welcome-" + contact.ID}, err
 	}, func(task tidepoolapi.NewTask) error {
 		_, err := integration.CallModule(c, crm, tidepoolapi.CreateNote, tidepoolapi.NewNote{
-			ContactID: contact.ID, Body: "Welcome task created: " + task.Title, Key: "welcome-note-" + contact.ID})
+			ContactID: contact.ID, Body: "Welcome task created: " + task.Title, Key: "welcome-note-" + contact.ID,
+		})
 		return err
 	})
 }
@@ -71,7 +72,8 @@ func welcomes(c *integration.Call) integration.Mapping[promise] {
 // createOnce creates one task for id and then does the rest, however often it is tried. The plan is kept before the first try,
 // because Tidepool recognises a repeated request by its key only if it says the same again.
 func createOnce(c *integration.Call, promises integration.Mapping[promise], id string,
-	plan func() (tidepoolapi.NewTask, error), rest func(tidepoolapi.NewTask) error) error {
+	plan func() (tidepoolapi.NewTask, error), rest func(tidepoolapi.NewTask) error,
+) error {
 	p, found, err := promises.Get(id)
 	if err != nil || found && p.ID != "" {
 		return err

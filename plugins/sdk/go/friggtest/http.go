@@ -131,8 +131,10 @@ func answer(q abi.HTTPRequest, res *http.Response) (abi.HTTPResponse, error) {
 // refused is what the host makes of a status of 400 and more.
 func refused(res *http.Response) error {
 	seconds, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-	return &frigg.Fault{Kind: kindOf(res.StatusCode), Side: frigg.SideRemote, Status: res.StatusCode,
-		Message: "the vendor answered " + res.Status, RetryAfter: time.Duration(seconds) * time.Second}
+	return &frigg.Fault{
+		Kind: kindOf(res.StatusCode), Side: frigg.SideRemote, Status: res.StatusCode,
+		Message: "the vendor answered " + res.Status, RetryAfter: time.Duration(seconds) * time.Second,
+	}
 }
 
 func kindOf(status int) frigg.Kind {

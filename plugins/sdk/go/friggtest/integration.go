@@ -47,8 +47,10 @@ type Job struct {
 
 // NewIntegration makes a host for an enabled record with this configuration. In examples t may be nil.
 func NewIntegration(t testing.TB, config any) *Integration {
-	f := &Integration{Host: newHost(t), Mappings: map[string]map[string]string{}, Vendors: map[string]http.Handler{},
-		methods: map[string]func(json.RawMessage) (any, error){}, keys: map[string]bool{}}
+	f := &Integration{
+		Host: newHost(t), Mappings: map[string]map[string]string{}, Vendors: map[string]http.Handler{},
+		methods: map[string]func(json.RawMessage) (any, error){}, keys: map[string]bool{},
+	}
 	f.Record = abi.Integration{ID: "int_test", Status: abi.StatusEnabled, Version: "1.0.0", Entities: []abi.Entity{}}
 	f.serve = f.serveIntegration
 	f.Configure(config)

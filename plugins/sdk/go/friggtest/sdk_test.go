@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +44,8 @@ func init() {
 	integration.On(counted, func(c *integration.Call, n int) error { return c.Info("counted", fmt.Sprint(n)) })
 	integration.OnWebhook("crm", "contact.created", func(c *integration.Call, w integration.Webhook[struct {
 		Name string `json:"name"`
-	}]) error {
+	}],
+	) error {
 		return c.Info(w.Event, w.Body.Name)
 	})
 	integration.OnWebhook("crm", integration.AnyEvent, func(c *integration.Call, w integration.Webhook[string]) error {
@@ -189,13 +189,21 @@ func TestLinks_AreWrittenInOneAct(t *testing.T) {
 			t.Error("half a link was written")
 		}
 		left, _, err := l.Left("1")
-		if left != "a" {
-			t.Errorf("1 leads to %q", left)
+		if left != "a" || err != nil {
+			t.Errorf("1 leads to %q, %v", left, err)
+		}
+		if err := l.Part("a", "1"); err != nil {
+			return err
+		}
+		fresh, err := l.Claim("b", "1")
+		if !fresh {
+			t.Error("a parted id stays linked")
 		}
 		return err
 	})
-	if n := slices.Index(h.Calls, "mapping.put"); slices.Contains(h.Calls[n+2:], "mapping.put") {
-		t.Errorf("calls: %v", h.Calls)
+	want := []string{"mapping.put", "mapping.put", "mapping.get", "mapping.get", "mapping.delete", "mapping.delete", "mapping.put"}
+	if diff := cmp.Diff(want, h.Calls); diff != "" {
+		t.Error(diff)
 	}
 }
 

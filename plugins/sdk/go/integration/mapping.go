@@ -128,3 +128,11 @@ func (l Links) Right(left string) (right string, found bool, err error) { return
 
 // Left returns what a right id is linked with.
 func (l Links) Left(right string) (left string, found bool, err error) { return l.right.Get(right) }
+
+// Part forgets the link between two ids, one direction after the other; parting what is not linked is fine.
+func (l Links) Part(left, right string) error {
+	if err := l.left.Delete(left); err != nil {
+		return err
+	}
+	return l.right.Delete(right)
+}

@@ -79,8 +79,10 @@ func Timeout(d time.Duration) Option { return func(r *Request) { r.Timeout = d }
 
 // Send sends a request as it is.
 func (c Client) Send(r Request) (*Response, error) {
-	m := abi.HTTPRequest{Role: c.role, Method: r.Method, URL: r.URL, Query: r.Query, Headers: r.Header, TimeoutMS: r.Timeout.Milliseconds(),
-		IdempotencyKey: r.IdempotencyKey, RawStatus: r.AnyStatus, WithoutCredential: r.WithoutCredential}
+	m := abi.HTTPRequest{
+		Role: c.role, Method: r.Method, URL: r.URL, Query: r.Query, Headers: r.Header, TimeoutMS: r.Timeout.Milliseconds(),
+		IdempotencyKey: r.IdempotencyKey, RawStatus: r.AnyStatus, WithoutCredential: r.WithoutCredential,
+	}
 	if err := setBody(&m, r.Body); err != nil {
 		return nil, err
 	}

@@ -28,12 +28,25 @@ func TestForm_FlattensInOrder(t *testing.T) {
 		Empty    []string          `json:"empty"`
 		Metadata map[string]string `json:"metadata"`
 		Items    []price           `json:"items"`
-	}{Name: "a&b=c", Big: 9007199254740993, Ratio: 1.5, Live: true, Expand: []string{"x", "y"}, Metadata: map[string]string{"b": "", "a": "1"},
-		Items: []price{{"p1", 2, []string{"t"}}, {"p2", 1, nil}}})
-	want := []abi.Pair{{Name: "name", Value: "a&b=c"}, {Name: "big", Value: "9007199254740993"}, {Name: "ratio", Value: "1.5"}, {Name: "live", Value: "true"},
-		{Name: "expand[]", Value: "x"}, {Name: "expand[]", Value: "y"}, {Name: "metadata[a]", Value: "1"}, {Name: "metadata[b]", Value: ""},
-		{Name: "items[0][price]", Value: "p1"}, {Name: "items[0][quantity]", Value: "2"}, {Name: "items[0][taxes][]", Value: "t"},
-		{Name: "items[1][price]", Value: "p2"}, {Name: "items[1][quantity]", Value: "1"}}
+	}{
+		Name: "a&b=c", Big: 9007199254740993, Ratio: 1.5, Live: true, Expand: []string{"x", "y"}, Metadata: map[string]string{"b": "", "a": "1"},
+		Items: []price{{"p1", 2, []string{"t"}}, {"p2", 1, nil}},
+	})
+	want := []abi.Pair{
+		{Name: "name", Value: "a&b=c"},
+		{Name: "big", Value: "9007199254740993"},
+		{Name: "ratio", Value: "1.5"},
+		{Name: "live", Value: "true"},
+		{Name: "expand[]", Value: "x"},
+		{Name: "expand[]", Value: "y"},
+		{Name: "metadata[a]", Value: "1"},
+		{Name: "metadata[b]", Value: ""},
+		{Name: "items[0][price]", Value: "p1"},
+		{Name: "items[0][quantity]", Value: "2"},
+		{Name: "items[0][taxes][]", Value: "t"},
+		{Name: "items[1][price]", Value: "p2"},
+		{Name: "items[1][quantity]", Value: "1"},
+	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -64,7 +77,8 @@ func TestPath_EscapesNamedTextsToo(t *testing.T) {
 
 func TestResponse_LinkFindsARelation(t *testing.T) {
 	r := &Response{Header: map[string][]string{"link": {
-		`<https://x.example/?a=1>; rel="first prev", <https://x.example/?page=3>; title="a"; REL=next`, `<https://x.example/?page=9>; rel="last"`}}}
+		`<https://x.example/?a=1>; rel="first prev", <https://x.example/?page=3>; title="a"; REL=next`, `<https://x.example/?page=9>; rel="last"`,
+	}}}
 	for rel, want := range map[string]string{"next": "https://x.example/?page=3", "prev": "https://x.example/?a=1", "last": "https://x.example/?page=9", "up": ""} {
 		if got := r.Link(rel); got != want {
 			t.Errorf("%s: %q", rel, got)

@@ -85,8 +85,10 @@ func DecodeAnswer[T any](b []byte) (T, error) {
 		return value, err
 	}
 	if f := a.Fault; f != nil {
-		return value, &frigg.Fault{Kind: f.Kind, Side: f.Side, Message: f.Message,
-			RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond, Halt: f.Halt, Status: int(f.Status)}
+		return value, &frigg.Fault{
+			Kind: f.Kind, Side: f.Side, Message: f.Message,
+			RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond, Halt: f.Halt, Status: int(f.Status),
+		}
 	}
 	if len(a.Value) == 0 {
 		return value, &frigg.Fault{Kind: frigg.KindInternal, Side: frigg.SideHost, Message: "the host answered neither a value nor a fault"}
