@@ -247,7 +247,7 @@ func (c *conn) readGrant(res *requester.Response) (*grant, error) {
 		}
 	}
 	if scope, ok := textAt(doc, where.Scope); ok {
-		g.values[grantedScope] = public(scope)
+		g.values[grantedScope] = value{secret.NewText(scope), g.holds(scope)}
 	}
 	now := c.s.now()
 	g.live(expiry(doc, where, now), o.Refresh, now)

@@ -8,6 +8,7 @@ import (
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/requester"
+	"github.com/frigg-host/frigg-host/host/secret"
 )
 
 // identifies reports that a module can say whose account a credential opens.
@@ -54,12 +55,15 @@ func (c *conn) checkAccounts(found []abi.Account) error {
 			return c.m.oddAccount("an account whose id has a NUL character")
 		case len(a.Details) > 0 && !isObject(a.Details):
 			return c.m.oddAccount("an account whose details are not an object")
-		case c.shows(a.ExternalID + " " + a.SubType + " " + a.Name + " " + string(a.Details)):
+		case c.shows(a.ExternalID + " " + a.SubType + " " + a.Name + " " + string(a.Details)), strings.Contains(a.ExternalID, scrubbed):
 			return c.m.oddAccount("an account with a secret in its id, name or details")
 		}
 	}
 	return nil
 }
+
+// scrubbed stands in answers where a secret was.
+var scrubbed = secret.Text{}.String()
 
 func (m *module) oddAccount(format string, args ...any) error {
 	return fault.New(fault.Internal, "connection.Identify", "module "+m.Name+" names "+format, args...).On(fault.Guest)

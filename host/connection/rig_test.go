@@ -52,7 +52,7 @@ func (c *clock) advance(d time.Duration) {
 // rig is the room on real parts: a database file, sealing, the requester. The vendor, the guest and the clock are ours.
 type rig struct {
 	*connection.Service
-	t       *testing.T
+	t       testing.TB
 	clock   *clock
 	vendor  *vendor
 	db      *store.DB
@@ -65,6 +65,7 @@ type rig struct {
 	theirs  account.Actor
 	waits   *waits
 	sender  *requester.Requester
+	told    func(connection.EntityID)
 }
 
 // waits counts the pauses that the room asked for; they take no time but let others run.
@@ -87,7 +88,7 @@ func (w *waits) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: newClock(), path: filepath.Join(t.TempDir(), "frigg.db"), log: &bytes.Buffer{}, waits: &waits{}}
 	r.vendor = newVendor(t, r.clock)
@@ -109,7 +110,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func openDB(t *testing.T, path string) *store.DB {
+func openDB(t testing.TB, path string) *store.DB {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Config{DSN: path, Shared: true})
 	check(t, err)
@@ -123,6 +124,12 @@ func (r *rig) host(db *store.DB) *connection.Service { return r.hostOver(db) }
 func (r *rig) hostOver(s connection.Store) *connection.Service {
 	return connection.New(connection.Config{Store: s, Vault: secret.NewVault(r.key, r.db, r.clock.Now), Sender: r.sender,
 		Catalog: r.catalog, Caller: r.guest, Settings: r.catalog, Now: r.clock.Now, Wait: r.waits.wait,
+		Connected: func(_ context.Context, _ account.Owner, id connection.EntityID) error {
+			if r.told != nil {
+				r.told(id)
+			}
+			return fault.New(fault.Internal, "test", "what follows fails")
+		},
 		RedirectURL: func(module string) string { return "https://host.example/redirect/" + module },
 		Log:         slog.New(slog.NewJSONHandler(&lockedWriter{w: r.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 }
@@ -241,7 +248,7 @@ func (v *vendor) changed(change func(*abi.Manifest)) *abi.Manifest {
 }
 
 // visit follows a redirect as a person's browser does and returns the query that comes back.
-func visit(t *testing.T, address string) map[string]any {
+func visit(t testing.TB, address string) map[string]any {
 	t.Helper()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Get(address)
@@ -293,7 +300,7 @@ func (r *rig) credential(id connection.CredentialID) *connection.Credential {
 	return c
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -301,14 +308,14 @@ func check(t *testing.T, err error) {
 }
 
 // wants fails unless err is a fault of this kind and side; "" is no error.
-func wants(t *testing.T, err error, kind fault.Kind, side fault.Side) {
+func wants(t testing.TB, err error, kind fault.Kind, side fault.Side) {
 	t.Helper()
 	if fault.KindOf(err) != kind || fault.SideOf(err) != side {
 		t.Errorf("got %s on side %s (%v), want %s on side %s", fault.KindOf(err), fault.SideOf(err), err, kind, side)
 	}
 }
 
-func says(t *testing.T, err error, texts ...string) {
+func says(t testing.TB, err error, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(fault.PublicMessage(err), text) {

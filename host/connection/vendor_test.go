@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/http/httptest"
@@ -73,7 +74,7 @@ type tokenAnswer struct {
 	lifetime        time.Duration
 }
 
-func newVendor(t *testing.T, c *clock) *vendor {
+func newVendor(t testing.TB, c *clock) *vendor {
 	v := &vendor{clock: c, id: "client/1", secret: "s3cret+/ %&=ü", redirect: "https://host.example/redirect/crm",
 		codes: map[string]*codeGrant{}, refresh: map[string]*family{}, access: map[string]*accessGrant{},
 		handlers: map[string]http.HandlerFunc{}, lifetime: time.Hour, method: "basic", pkce: true,
@@ -253,7 +254,7 @@ func (v *vendor) api(w http.ResponseWriter, r *http.Request) {
 	handler := v.handlers[r.URL.Path]
 	account := v.account
 	v.mu.Unlock()
-	r.Body = http.NoBody
+	r.Body = io.NopCloser(strings.NewReader(body))
 	switch {
 	case handler != nil:
 		handler(w, r)
