@@ -63,6 +63,7 @@ func New(c Config) *API {
 	a.FrontendURL = strings.TrimSuffix(a.FrontendURL, "/")
 	a.attempts = newAttempts(a.Now)
 	a.echo.HTTPErrorHandler = a.onError
+	a.echo.JSONSerializer = plainJSON{}
 	a.echo.IPExtractor = extractAddress(a.TrustedProxies)
 	a.use()
 	a.users()

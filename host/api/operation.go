@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -48,6 +49,15 @@ func operation[In, Out any](a *API, op huma.Operation, use func(context.Context,
 		}
 		return c.JSON(status, out)
 	})
+}
+
+// plainJSON writes JSON for programs and terminals: & stays &, which is safe where no browser takes the answer for a page.
+type plainJSON struct{ echo.DefaultJSONSerializer }
+
+func (plainJSON) Serialize(c echo.Context, v any, _ string) error {
+	enc := json.NewEncoder(c.Response())
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 // varying is an answer that has 503 as its status when it says that something is wrong.
