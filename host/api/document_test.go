@@ -52,3 +52,44 @@ func TestDocument_IsTheGoldenOne(t *testing.T) {
 		t.Errorf("the YAML document is answered as %d: %.80s", yaml.Code, yaml.Body)
 	}
 }
+
+// TestDocument_HasEveryRoute compares the document with the router.
+func TestDocument_HasEveryRoute(t *testing.T) {
+	t.Parallel()
+	a := api.New(api.Config{})
+	var doc struct {
+		Paths map[string]map[string]struct {
+			OperationID string `json:"operationId"`
+			Summary     string `json:"summary"`
+			Tags        []string
+		}
+	}
+	if err := json.Unmarshal(get(t, a, "/openapi.json", nil).Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	described, served := map[string]bool{}, map[string]bool{}
+	for path, methods := range doc.Paths {
+		path = strings.NewReplacer("{name}-integration", ":plugin", "{integrationId}", ":id").Replace(path)
+		path = strings.NewReplacer("{", ":", "}", "").Replace(path)
+		for method, op := range methods {
+			described[strings.ToUpper(method)+" "+path] = true
+			if op.OperationID == "" || op.Summary == "" || len(op.Tags) != 1 {
+				t.Errorf("%s %s is described as %+v", method, path, op)
+			}
+		}
+	}
+	for _, r := range a.Routes() {
+		route := r.Method + " " + r.Path
+		anyMethod := strings.HasSuffix(r.Path, "/actions") || strings.HasSuffix(r.Path, "/options") && described["GET "+r.Path]
+		hook := strings.HasPrefix(r.Path, "/api/:plugin/")
+		if !described[route] && !(anyMethod || hook) && !strings.HasPrefix(r.Path, "/openapi.") {
+			t.Errorf("%s is not in the document", route)
+		}
+		served[route] = true
+	}
+	for route := range described {
+		if !served[route] {
+			t.Errorf("%s is in the document and not served", route)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -40,7 +41,7 @@ type Ready struct {
 // ReadyChecks are the parts without which the host cannot serve.
 type ReadyChecks struct {
 	Database bool `json:"database"`
-	Modules  bool `json:"modules"`
+	Modules  bool `json:"modules" doc:"False only if no installed plugin can run."`
 }
 
 func (r Ready) status() int { return healthStatus(r.Ready) }
@@ -136,7 +137,7 @@ func (a *API) alive(context.Context, *aliveInput) (Alive, error) {
 func (a *API) live(ctx context.Context, _ *healthInput) (Alive, error) { return a.alive(ctx, nil) }
 
 func (a *API) ready(ctx context.Context, _ *healthInput) (Ready, error) {
-	checks := ReadyChecks{Database: a.checkDatabase(ctx).Status == healthy, Modules: a.checkPlugins().Status == healthy}
+	checks := ReadyChecks{Database: a.checkDatabase(ctx).Status == healthy, Modules: a.anyPluginRuns()}
 	return Ready{checks.Database && checks.Modules, a.now(), checks}, nil
 }
 
@@ -190,6 +191,12 @@ func (a *API) checkPlugins() IntegrationsCheck {
 		list.Blocked = append(list.Blocked, BlockedState{p.Name, p.State, p.Problem})
 	}
 	return out
+}
+
+// anyPluginRuns is false only if all that is installed is broken: one bad file must not take the host out of service.
+func (a *API) anyPluginRuns() bool {
+	all := a.Plugins.Plugins()
+	return len(all) == 0 || slices.ContainsFunc(all, func(p *plugin.Plugin) bool { return p.State != plugin.Broken })
 }
 
 func healthText(ok bool) string {
