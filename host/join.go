@@ -108,7 +108,7 @@ func (h *Host) plugins(ctx context.Context) error {
 	h.requester = requester.New(requester.Config{AllowPrivate: h.cfg.AllowPrivate, Log: h.cfg.Log, Now: h.cfg.Now})
 	h.later(func() error { h.requester.Close(); return nil })
 	h.Connections = connection.New(connection.Config{Store: h.db, Vault: h.vault, Sender: h.requester, Catalog: h.registry, Caller: runtime,
-		Settings: h.Plugins, RedirectURL: h.redirectURL, Now: h.cfg.Now, Log: h.cfg.Log})
+		Settings: h.Plugins, RedirectURL: h.redirectURL, Connected: h.goOn, Now: h.cfg.Now, Log: h.cfg.Log})
 	h.later(func() error { h.Connections.Close(); return nil })
 	h.Integrations = &integration.Service{Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Vault: h.vault,
 		Now: h.cfg.Now, Log: h.cfg.Log, PublicURL: h.cfg.PublicURL, Wake: h.wake}
@@ -123,6 +123,11 @@ func (h *Host) redirectURL(module string) string {
 	return h.cfg.PublicURL + "/redirect/" + module
 }
 
+// goOn lets what waited for an account go on once it was authorised again.
+func (h *Host) goOn(ctx context.Context, o account.Owner, e connection.EntityID) error {
+	return h.Integrations.Reauthorized(ctx, o, e)
+}
+
 func (h *Host) wake() {
 	if h.workers != nil {
 		h.workers.Wake()
@@ -134,7 +139,7 @@ func (h *Host) work(context.Context) error {
 	h.workers = &job.Workers{Store: h.db, Handlers: map[string]job.Handler{integration.JobDeliver: h.Integrations}, Now: h.cfg.Now, Log: h.cfg.Log,
 		Slots: h.cfg.Workers, Alone: true}
 	h.Jobs = &job.Service{Store: h.db, Now: h.cfg.Now, Wake: h.wake}
-	h.handler = api.New(api.Config{Accounts: h.Accounts, Connections: reauthorizing{h.Connections, h.Integrations}, Integrations: h.Integrations,
+	h.handler = api.New(api.Config{Accounts: h.Accounts, Connections: h.Connections, Integrations: h.Integrations,
 		Jobs: h.Jobs, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,
 		BackendKey: h.cfg.BackendKey, HealthKey: h.cfg.HealthKey, AllowedOrigins: h.cfg.AllowedOrigins, TrustedProxies: h.cfg.TrustedProxies,
 		Now: h.cfg.Now, Log: h.cfg.Log})
@@ -143,25 +148,6 @@ func (h *Host) work(context.Context) error {
 
 // Handler is the management API.
 func (h *Host) Handler() http.Handler { return h.handler }
-
-// reauthorizing lets what waited for an account go on after it was authorised again.
-type reauthorizing struct {
-	*connection.Service
-	integrations *integration.Service
-}
-
-func (r reauthorizing) Authorize(ctx context.Context, a account.Actor, module string, data map[string]any) (connection.Authorization, error) {
-	done, err := r.Service.Authorize(ctx, a, module, data)
-	if err != nil {
-		return done, err
-	}
-	for _, e := range done.Entities {
-		if err := r.integrations.Reauthorized(ctx, a.Owner, e.ID); err != nil {
-			return done, err
-		}
-	}
-	return done, nil
-}
 
 // health answers the API's health checks.
 type health struct {

@@ -88,7 +88,7 @@ func TestRequirements_RefusesModulesThatCannotBeUsed(t *testing.T) {
 	}{
 		{"nosuch", fault.Invalid, "options: crm"},
 		{"waits", fault.Forbidden, "approval"},
-		{"unset", fault.Unavailable, `"client_secret"`},
+		{"unset", fault.Forbidden, `"client_secret"`},
 		{"implicit", fault.Unsupported, "implicit"},
 	} {
 		_, err := r.Requirements(t.Context(), r.mine, test.module)

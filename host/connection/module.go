@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -42,15 +43,22 @@ func (s *Service) module(ctx context.Context, name string) (*module, error) {
 		case want.Default != "":
 			m.settings[want.Name] = public(want.Default)
 		case want.Required:
-			return nil, fault.New(fault.Unavailable, "connection.Module", "the operator has not set %q of module %s yet", want.Name, p.Name)
+			return nil, fault.New(fault.Unavailable, "connection.Module", "the operator has not set %q of module %s yet", want.Name, p.Name).With(errUnset)
 		}
 	}
 	return m, nil
 }
 
-// moduleToAuthorize is module for callers who chose the name: an unknown one is answered with those that there are.
+// errUnset is the cause when a required setting has no value.
+var errUnset = errors.New("a required setting has no value")
+
+// moduleToAuthorize is module for callers who chose the name: an unknown one is answered with those that there are, and one
+// that is not set up with whose turn it is.
 func (s *Service) moduleToAuthorize(ctx context.Context, name string) (*module, error) {
 	m, err := s.module(ctx, name)
+	if errors.Is(err, errUnset) {
+		return nil, fault.New(fault.Forbidden, "connection.Authorize", "%s", fault.PublicMessage(err)).With(err)
+	}
 	if fault.Is(err, fault.NotFound) {
 		return nil, fault.New(fault.Invalid, "connection.Authorize", "there is no module %q; options: %s", clip(name, 64), strings.Join(s.moduleNames(), ", "))
 	}
