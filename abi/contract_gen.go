@@ -762,11 +762,12 @@ type Action struct {
 
 // Webhook: A webhook that an integration record receives at its own URL.
 type Webhook struct {
-	Name   string `json:"name"`             // Name; part of the URL when there are several.
-	Role   string `json:"role,omitempty"`   // Role whose module's vendor hook describes the signature.
-	Hook   string `json:"hook,omitempty"`   // Which vendor hook of that module; default its first.
-	Event  string `json:"event,omitempty"`  // Event that the guest gets; default ON_WEBHOOK.
-	Verify bool   `json:"verify,omitempty"` // The guest verifies and answers (`frigg_receive_webhook`) before anything is stored.
+	Name        string `json:"name"`                   // Name; part of the URL when there are several.
+	Role        string `json:"role,omitempty"`         // Role whose module's vendor hook describes the signature.
+	Hook        string `json:"hook,omitempty"`         // Which vendor hook of that module; default its first.
+	Event       string `json:"event,omitempty"`        // Event that the guest gets; default ON_WEBHOOK.
+	Verify      bool   `json:"verify,omitempty"`       // The guest verifies and answers (`frigg_receive_webhook`) before anything is stored.
+	SecretField string `json:"secret_field,omitempty"` // Configuration field (`format: password`) into which a person puts a secret that the vendor made; filled in, it goes before the host's own. Default: the webhook's name and `_webhook_secret`.
 }
 
 // EventClaim: A name that a guest uses.

@@ -53,8 +53,8 @@ type (
 
 func parse(text []byte) (*contractSpec, error) {
 	var root struct {
-		Version                                       int
-		Conventions                                   string
+		Version                                        int
+		Conventions                                    string
 		Enums, Messages, Exports, Capabilities, Limits yaml.Node
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))

@@ -260,7 +260,7 @@ func (s *Service) askGuest(ctx context.Context, p *plugin.Plugin, in *Integratio
 		return nil
 	case err != nil:
 		return err
-	case len(out.Problems) > 0:
+	case len(out.Problems) > 0 && !out.Missing: // what is not there yet is no error
 		texts := make([]string, 0, len(out.Problems))
 		for _, q := range out.Problems {
 			texts = append(texts, strings.TrimPrefix(strings.ReplaceAll(q.Field, "/", "."), ".")+": "+q.Message)

@@ -213,14 +213,18 @@ func webhookPlace(id ID, webhook string) secret.Place {
 	return secret.Place{Table: "integration_webhooks", Column: "secret", Row: string(id) + "/" + webhook}
 }
 
-// webhookSecret is what the vendor signs with: the configuration field `<webhook>_webhook_secret` if a person filled it
-// in, otherwise one that is made on first use.
+// webhookSecret is what the vendor signs with: the webhook's secret field if a person filled it in, otherwise one that is
+// made on first use.
 func (s *Service) webhookSecret(ctx context.Context, in *Integration, p *plugin.Plugin, w abi.Webhook) (secret.Text, error) {
 	typed, err := s.openSecrets(ctx, in)
 	if err != nil {
 		return secret.Text{}, err
 	}
-	if t, ok := typed[w.Name+"_webhook_secret"]; ok {
+	field := w.SecretField
+	if field == "" {
+		field = w.Name + "_webhook_secret"
+	}
+	if t, ok := typed[field]; ok {
 		return t, nil
 	}
 	sealed, err := s.Store.WebhookSecret(ctx, in.Owner, in.ID, w.Name)
