@@ -72,6 +72,9 @@ func (c *checker) webhooks() {
 		case w.Role != "" && !slices.ContainsFunc(c.m.Roles, isRole):
 			c.add(at(path, "role"), "%q is not declared; add it to `roles`", clip(w.Role))
 		}
+		if w.SecretField != "" && !c.m.DynamicConfig && !formFields(c.m.Config)[w.SecretField] {
+			c.add(at(path, "secret_field"), "%q is not a field with `format: password` of `config`; add it there", clip(w.SecretField))
+		}
 	}
 }
 
