@@ -112,7 +112,7 @@ func (h *Host) plugins(ctx context.Context) error {
 	h.later(func() error { h.Connections.Close(); return nil })
 	h.Integrations = &integration.Service{Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Vault: h.vault,
 		Now: h.cfg.Now, Log: h.cfg.Log, PublicURL: h.cfg.PublicURL, Wake: h.wake}
-	return h.registry.Rescan(ctx)
+	return h.registry.Start(ctx)
 }
 
 // redirectURL is where vendors send people back to: a distinct address for each module (RFC 9700, mix-up).

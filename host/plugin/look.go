@@ -20,6 +20,7 @@ type look struct {
 	size    int64
 	changed time.Time
 	settled bool // read and judged; until the file changes there is no need to read it again
+	moving  bool // it may still be being written
 	plugin  *Plugin
 }
 
@@ -64,6 +65,7 @@ func (r *Registry) look(file string, last *look) *look {
 	}
 	now := &look{size: info.Size(), changed: info.ModTime()}
 	if !r.cfg.Offline && !last.same(info) && r.cfg.Now().Sub(info.ModTime()) < r.cfg.Settle {
+		now.moving = true
 		now.plugin = unusable(file, "changed a moment ago; it is read when it has come to rest")
 		return now
 	}
@@ -78,6 +80,7 @@ func (r *Registry) look(file string, last *look) *look {
 		return now
 	}
 	if after, err := os.Stat(path); err != nil || !now.same(after) {
+		now.moving = true
 		now.plugin = unusable(file, "changed while it was read; it is read again when it has come to rest")
 		return now
 	}
@@ -106,12 +109,12 @@ func (r *Registry) judge(l *look, file string, module []byte) {
 	}
 }
 
-// atRest reports that no file changed a moment ago.
+// atRest reports that no file is being written.
 func (r *Registry) atRest() bool {
 	r.scan.Lock()
 	defer r.scan.Unlock()
 	for _, l := range r.looks {
-		if !l.settled {
+		if l.moving {
 			return false
 		}
 	}
