@@ -18,6 +18,14 @@ import (
 
 func TestManifest_SaysWhatTheProgramDoes(t *testing.T) { friggtest.CheckManifest(t, "manifest.yaml") }
 
+// The person names the server, and the host sends no secret of the operator's there: the application must be the person's too.
+func TestManifest_HasNoSecretOfTheOperators(t *testing.T) {
+	m := friggtest.CheckManifest(t, "manifest.yaml")
+	if m.Auth.OAuth2.ClientID != "{{form.client_id}}" || m.Auth.OAuth2.ClientSecret != "{{form.client_secret}}" || len(m.Settings) > 0 {
+		t.Errorf("client %q, settings %+v", m.Auth.OAuth2.ClientID, m.Settings)
+	}
+}
+
 // server is a Gitea of one repository.
 type server struct {
 	mux    *http.ServeMux
