@@ -68,3 +68,18 @@ func TestPlugins_PassTheKit(t *testing.T) {
 		})
 	}
 }
+
+func FuzzOpenAnswer(f *testing.F) {
+	for _, s := range []string{"", "{}", `{"value":1}`, `{"fault":{"kind":"invalid","message":"m"}}`, `{"value":null,"fault":null}`, `{"fault":"x"}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, output []byte) {
+		value, refusal, err := openAnswer(output)
+		if err == nil && (value == nil) == (refusal == nil) {
+			t.Fatalf("got %s and %v", value, refusal)
+		}
+		if refusal != nil && len(refusal.Message) > 2*maxTextBytes {
+			t.Fatalf("a message of %d bytes", len(refusal.Message))
+		}
+	})
+}

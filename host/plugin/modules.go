@@ -33,9 +33,9 @@ func (m modules) path(d Digest) string {
 	return filepath.Join(m.dir, strings.Replace(string(d), ":", "-", 1)+extension)
 }
 
-// put saves the bytes on disk before it returns.
+// put saves the bytes on disk before it returns. A damaged file is replaced.
 func (m modules) put(d Digest, module []byte) error {
-	if info, err := os.Stat(m.path(d)); err == nil && info.Size() == int64(len(module)) {
+	if _, err := m.get(d); err == nil {
 		return nil
 	}
 	f, err := os.CreateTemp(m.dir, "*"+partSuffix)
@@ -76,7 +76,7 @@ func (m modules) get(d Digest) ([]byte, error) {
 	case err != nil:
 		return nil, fault.Wrap(err, fault.Internal, op, "the module cannot be read")
 	case DigestOf(module) != d:
-		return nil, fault.New(fault.Unavailable, op, "%s in the folder of modules is damaged; remove it and put the plugin into the plugins folder again", filepath.Base(m.path(d)))
+		return nil, fault.New(fault.Unavailable, op, "%s in the folder of modules is damaged; copy the plugin into the plugins folder again", filepath.Base(m.path(d)))
 	}
 	return module, nil
 }

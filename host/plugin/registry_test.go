@@ -537,6 +537,9 @@ func TestRescan_NoticesDamageToAKeptModule(t *testing.T) {
 	if p := r.registry.Entries()[1].Plugin.Problem; !strings.Contains(p, "damaged") {
 		t.Errorf("got %q", p)
 	}
+	r.drop("crm.wasm", module("crm", "1.0.0", "storage"), old)
+	r.rescan()
+	r.wantServing("crm", "1.0.0")
 }
 
 func TestRescan_TwoFilesOfOneNameNameEachOther(t *testing.T) {
