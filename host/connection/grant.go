@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ type grant struct {
 // refusedError is the cause inside the fault of a token endpoint that has said no.
 type refusedError struct {
 	code string // error of RFC 6749 5.2 or the vendor's own, "" if it named none
+	// application says that it is the operator's application which is refused, and not the account.
+	application bool
 }
 
 func (e *refusedError) Error() string { return "the token endpoint answers " + strconv.Quote(e.code) }
@@ -37,10 +40,11 @@ func (e *refusedError) Error() string { return "the token endpoint answers " + s
 // isRefusal reports that a token endpoint has said no, and not merely failed.
 func isRefusal(err error) bool {
 	var r *refusedError
-	return errors.As(err, &r) && !misconfigured(r.code)
+	return errors.As(err, &r) && !r.application
 }
 
-// isDead reports that the grant itself is gone: RFC 6749 5.2, and what GitHub and Slack say instead.
+// isDead reports that the grant itself is gone: RFC 6749 5.2, and what GitHub and Slack say instead. An application that the
+// person brought ends with its grant: only they can bring another.
 func isDead(err error) bool {
 	var r *refusedError
 	if !errors.As(err, &r) {
@@ -49,6 +53,8 @@ func isDead(err error) bool {
 	switch r.code {
 	case "invalid_grant", "bad_refresh_token", "invalid_refresh_token", "token_revoked", "token_expired":
 		return true
+	case "invalid_client", "unauthorized_client", "incorrect_client_credentials":
+		return !r.application
 	}
 	return false
 }
@@ -297,8 +303,8 @@ func (c *conn) tokenFault(res *requester.Response, doc any) error {
 		return e
 	}
 	code = clip(code, 64)
-	refused := &refusedError{code}
-	if misconfigured(code) {
+	refused := &refusedError{code, misconfigured(code) && !c.m.personalApplication()}
+	if refused.application {
 		return (&fault.Error{Kind: fault.Unavailable, Side: fault.Host, Op: "connection.Token",
 			Msg: c.m.name + " refuses this application (" + code + "); the operator must check the client id, secret, scopes and redirect address of module " + c.m.Name}).With(refused)
 	}
@@ -311,7 +317,21 @@ func (c *conn) tokenFault(res *requester.Response, doc any) error {
 	if text, ok := stringAt(doc, where.ErrorDescription); ok {
 		msg += ": " + c.scrub(clip(text, 200))
 	}
+	if misconfigured(code) {
+		msg += "; check the client id and secret that were filled in, and begin again"
+	}
 	return (&fault.Error{Kind: fault.Invalid, Side: fault.Remote, Op: "connection.Token", Msg: msg}).With(refused)
+}
+
+// personalApplication reports that whoever connects an account brings the application too.
+func (m *module) personalApplication() bool {
+	for _, text := range []string{m.auth.OAuth2.ClientID, m.auth.OAuth2.ClientSecret} {
+		t, err := abi.ParseTemplate(text)
+		if err == nil && slices.ContainsFunc(t.Refs(), func(r abi.Ref) bool { return r.Scope == abi.ScopeForm }) {
+			return true
+		}
+	}
+	return false
 }
 
 // errorCode finds the error of an answer: a text, or anything else that is there and not null, false or empty.
@@ -474,7 +494,7 @@ func (c *conn) loginFault(verdict *fault.Error) error {
 	switch verdict.Kind {
 	case fault.Unauthorized, fault.Forbidden, fault.Invalid, fault.NotFound:
 		e.Kind = fault.Invalid
-		return e.With(&refusedError{"invalid_grant"})
+		return e.With(&refusedError{code: "invalid_grant"})
 	case fault.RateLimited, fault.Timeout:
 	default:
 		e.Kind = fault.Unavailable
