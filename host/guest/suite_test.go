@@ -445,7 +445,7 @@ func goOn(m Module, stop chan struct{}) error {
 }
 
 // slack is how late a deadline may be on a busy machine.
-const slack = 2 * time.Second
+const slack = 5 * time.Second
 
 func (a attack) run(e Engine) error {
 	return with(e, a.module, func(m Module) error {
@@ -501,9 +501,14 @@ var hostileNumbers = []uint64{0, 1, 7, 8, 15, 16, 63, 64, 65, 71, 72, 80, 103, 1
 func noOffsetHurts(e Engine) error {
 	const functions = 33              // in offsets.c
 	two := []int{6, 7, 8, 13, 22, 23} // have a second argument
+	step := 1
+	if e.Name() == Extism { // slow, and not our kernel
+		step = 3
+	}
 	return with(e, "offsets", func(m Module) error {
 		for f := range functions {
-			for _, a := range hostileNumbers {
+			for i := f % step; i < len(hostileNumbers); i += step {
+				a := hostileNumbers[i]
 				for _, b := range []uint64{0, 1, 40, 1 << 32, 1<<64 - 1} {
 					if b != 0 && !slices.Contains(two, f) {
 						continue
