@@ -15,6 +15,9 @@ import (
 
 const extension = ".wasm"
 
+// stillChanging is the problem of a file that may still be being written.
+const stillChanging = "changed a moment ago; it is read when it has come to rest"
+
 // look is what was seen of a file the last time.
 type look struct {
 	size    int64
@@ -66,7 +69,7 @@ func (r *Registry) look(file string, last *look) *look {
 	now := &look{size: info.Size(), changed: info.ModTime()}
 	if !r.cfg.Offline && !last.same(info) && r.cfg.Now().Sub(info.ModTime()) < r.cfg.Settle {
 		now.moving = true
-		now.plugin = unusable(file, "changed a moment ago; it is read when it has come to rest")
+		now.plugin = unusable(file, stillChanging)
 		return now
 	}
 	if info.Size() > abi.LimitModuleBytes {
@@ -81,7 +84,7 @@ func (r *Registry) look(file string, last *look) *look {
 	}
 	if after, err := os.Stat(path); err != nil || !now.same(after) {
 		now.moving = true
-		now.plugin = unusable(file, "changed while it was read; it is read again when it has come to rest")
+		now.plugin = unusable(file, stillChanging)
 		return now
 	}
 	r.judge(now, file, module)

@@ -313,8 +313,11 @@ func TestRescan_WaitsForAFileThatIsStillBeingCopied(t *testing.T) {
 	r.wantState("crm.wasm crm  broken")
 	r.rescan()
 	r.wantServing("crm", "1.0.0")
-	if n := r.log.count("cannot be used"); n != 3 {
+	if n := r.log.count("cannot be used"); n != 1 {
 		t.Errorf("logged %d lines, want one for each thing to say:\n%s", n, r.log.b.String())
+	}
+	if n := r.log.count("still changing"); n != 2 {
+		t.Errorf("logged %d times that it changes", n)
 	}
 	if n := r.log.count("plugin serves"); n != 1 {
 		t.Errorf("logged %d times that it serves", n)

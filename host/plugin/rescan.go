@@ -298,8 +298,11 @@ func (r *Registry) unload(ctx context.Context) {
 	}
 }
 
-// report says what is new, one line for each plugin or file.
+// report says what is new, one line for each plugin or file. A command shows what it found in its own way.
 func (r *Registry) report(old, now *view) {
+	if r.cfg.Offline {
+		return
+	}
 	seen := map[string]bool{}
 	for _, e := range now.entries {
 		p := e.Plugin
@@ -313,6 +316,8 @@ func (r *Registry) report(old, now *view) {
 			r.tell(subject, slog.LevelInfo, "plugin serves", "", "plugin", p.Name, "version", p.Version, "digest", p.Digest)
 		case p.State == NeedsApproval:
 			r.tell(subject, slog.LevelWarn, "plugin needs approval", p.Problem, "plugin", p.Name, "version", p.Version, "file", p.File)
+		case p.Problem == stillChanging:
+			r.tell(subject, slog.LevelInfo, "plugin file is still changing", "", "plugin", p.Name, "file", p.File)
 		default:
 			r.tell(subject, slog.LevelWarn, "plugin cannot be used", p.Problem, "plugin", p.Name, "file", p.File)
 		}
