@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -145,7 +146,7 @@ type referenceModule struct {
 }
 
 // Exports implements Module.
-func (m *referenceModule) Exports() []string { return m.exports }
+func (m *referenceModule) Exports() []string { return slices.Clone(m.exports) }
 
 // Close implements Module.
 func (m *referenceModule) Close(ctx context.Context) error { return m.gate.shut(ctx) }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -240,7 +241,7 @@ type nativeModule struct {
 }
 
 // Exports implements Module.
-func (m *nativeModule) Exports() []string { return m.exports }
+func (m *nativeModule) Exports() []string { return slices.Clone(m.exports) }
 
 // Close implements Module.
 func (m *nativeModule) Close(ctx context.Context) error { return m.gate.shut(ctx) }
