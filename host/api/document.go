@@ -68,36 +68,15 @@ func (a *API) describe(op huma.Operation, s shape, g gate, out reflect.Type) {
 	if op.Hidden {
 		return
 	}
-	schemas := a.document.Components.Schemas
-	for _, p := range s.params {
-		schema := huma.SchemaFromField(schemas, p.field, p.field.Name)
-		description := schema.Description
-		schema.Description = ""
-		op.Parameters = append(op.Parameters, &huma.Param{Name: p.name, In: p.in, Required: p.required, Description: description, Schema: schema})
-	}
-	if s.body != nil && op.Method != http.MethodGet {
-		op.RequestBody = &huma.RequestBody{
-			Required: s.body.Type.Kind() == reflect.Struct, Description: s.body.Tag.Get("doc"),
-			Content: map[string]*huma.MediaType{mediaJSON: {Schema: schemas.Schema(s.body.Type, true, op.OperationID+"Request")}},
-		}
-	}
 	if g != nil {
 		op.Security = g.security()
 	}
+	a.describeRequest(&op, s)
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
-	success := strconv.Itoa(op.DefaultStatus)
-	if op.Responses[success] == nil {
-		op.Responses[success] = &huma.Response{
-			Description: http.StatusText(op.DefaultStatus),
-			Content:     map[string]*huma.MediaType{mediaJSON: {Schema: schemas.Schema(out, true, op.OperationID+"Response")}},
-		}
-	}
-	if out.Implements(reflect.TypeFor[varying]()) {
-		op.Responses["503"] = &huma.Response{Description: "The same, when something is wrong.", Content: op.Responses[success].Content}
-	}
-	texts := failures(s, g)
+	a.describeSuccess(&op, out)
+	texts := failures(s, op.Security != nil)
 	for _, status := range op.Errors {
 		texts[status] = http.StatusText(status) + "."
 	}
@@ -110,10 +89,36 @@ func (a *API) describe(op huma.Operation, s shape, g gate, out reflect.Type) {
 	a.document.AddOperation(&op)
 }
 
+func (a *API) describeRequest(op *huma.Operation, s shape) {
+	schemas := a.document.Components.Schemas
+	for _, p := range s.params {
+		schema := huma.SchemaFromField(schemas, p.field, p.field.Name)
+		text := schema.Description
+		schema.Description = ""
+		op.Parameters = append(op.Parameters, &huma.Param{Name: p.name, In: p.in, Required: p.required, Description: text, Schema: schema})
+	}
+	if s.body == nil || op.Method == http.MethodGet { // a body of a GET is taken, as Frigg does, and nothing to recommend
+		return
+	}
+	op.RequestBody = &huma.RequestBody{
+		Required: s.body.Type.Kind() == reflect.Struct, Description: s.body.Tag.Get("doc"),
+		Content: map[string]*huma.MediaType{mediaJSON: {Schema: schemas.Schema(s.body.Type, true, op.OperationID+"Request")}},
+	}
+}
+
+func (a *API) describeSuccess(op *huma.Operation, out reflect.Type) {
+	schema := a.document.Components.Schemas.Schema(out, true, op.OperationID+"Response")
+	content := map[string]*huma.MediaType{mediaJSON: {Schema: schema}}
+	op.Responses[strconv.Itoa(op.DefaultStatus)] = &huma.Response{Description: http.StatusText(op.DefaultStatus), Content: content}
+	if out.Implements(reflect.TypeFor[varying]()) {
+		op.Responses["503"] = &huma.Response{Description: "The same, when something is wrong.", Content: content}
+	}
+}
+
 // failures are the statuses that follow from the shape of a request.
-func failures(s shape, g gate) map[int]string {
+func failures(s shape, secured bool) map[int]string {
 	texts := map[int]string{}
-	if g != nil && g.security() != nil {
+	if secured {
 		texts[http.StatusUnauthorized] = "The token or key is missing, wrong or expired."
 	}
 	for _, p := range s.params {

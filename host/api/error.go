@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -106,7 +107,7 @@ func (a *API) onError(err error, c echo.Context) {
 	}
 	answer := a.answerTo(err)
 	if answer.Status >= http.StatusInternalServerError {
-		a.Log.ErrorContext(c.Request().Context(), "request failed", "request", requestID(c), "route", c.Path(), "status", answer.Status, "err", err)
+		a.Log.Log(c.Request().Context(), levelOf(err), "request failed", "request", requestID(c), "route", c.Path(), "status", answer.Status, "err", err)
 	}
 	h := c.Response().Header()
 	if wait := fault.RetryAfterOf(err); wait > 0 {
@@ -120,4 +121,13 @@ func (a *API) onError(err error, c echo.Context) {
 		return
 	}
 	_ = c.JSON(answer.Status, answer) // it fails only if the client left
+}
+
+// levelOf is how loud a failure is: what plugins and vendors do wrong is no error of the host.
+func levelOf(err error) slog.Level {
+	switch fault.SideOf(err) {
+	case fault.Guest, fault.Remote:
+		return slog.LevelWarn
+	}
+	return slog.LevelError
 }

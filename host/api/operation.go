@@ -21,6 +21,9 @@ import (
 
 // operation serves and describes one route. Of In, fields tagged `path` and `query` come from there, Body from the JSON body, and
 // what an embedded gate finds from the headers. Out is the JSON answer.
+//
+// Huma describes and echo serves: in its own handling huma repeats rejected values, answers in other shapes than Frigg's, and
+// panics when a client leaves while it is answered.
 func operation[In, Out any](a *API, op huma.Operation, use func(context.Context, *In) (Out, error)) {
 	if op.DefaultStatus == 0 {
 		op.DefaultStatus = http.StatusOK
@@ -29,8 +32,8 @@ func operation[In, Out any](a *API, op huma.Operation, use func(context.Context,
 		op.MaxBodyBytes = maxBody
 	}
 	shape := shapeOf(reflect.TypeFor[In]())
-	gate, _ := any(new(In)).(gate)
-	a.describe(op, shape, gate, reflect.TypeFor[Out]())
+	g, _ := any(new(In)).(gate)
+	a.describe(op, shape, g, reflect.TypeFor[Out]())
 	a.echo.Add(op.Method, routerPath(op.Path), func(c echo.Context) error {
 		in := new(In)
 		if err := admit(a, c, in); err != nil {
