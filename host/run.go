@@ -11,7 +11,7 @@ import (
 
 const (
 	grace     = 20 * time.Second // for requests and jobs under way when the host stops
-	purgeTime = time.Hour        // between two removals of expired tokens
+	purgeTime = time.Hour        // between two removals of what has expired
 )
 
 // Run serves listener, works jobs off and watches the plugins folder until ctx ends; then it takes no more work, lets what
@@ -50,13 +50,15 @@ func (h *Host) Run(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
-// purge removes expired tokens from time to time.
+// purge removes expired tokens and old events from time to time.
 func (h *Host) purge(ctx context.Context) {
 	tick := time.NewTicker(purgeTime)
 	defer tick.Stop()
 	for {
-		if _, err := h.Accounts.PurgeExpired(ctx); err != nil && ctx.Err() == nil {
-			h.cfg.Log.Error("expired tokens could not be removed", "op", "host.purge", "err", err)
+		_, tokens := h.Accounts.PurgeExpired(ctx)
+		_, events := h.Integrations.Prune(ctx)
+		if err := errors.Join(tokens, events); err != nil && ctx.Err() == nil {
+			h.cfg.Log.Error("what has expired could not be removed", "op", "host.purge", "err", err)
 		}
 		select {
 		case <-ctx.Done():

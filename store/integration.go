@@ -195,6 +195,16 @@ func (db *DB) EventByID(ctx context.Context, o account.Owner, id integration.Eve
 	return e, at("store.EventByID", err, says{fault.NotFound: "no such event"})
 }
 
+func (db *DB) PruneEvents(ctx context.Context, before time.Time, limit int) (n int, err error) {
+	err = db.Write(ctx, func(tx *Tx) error {
+		n, err = tx.Exec(`DELETE FROM events WHERE id IN (SELECT id FROM events WHERE received_at < $1
+			AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.owner = events.owner AND jobs.lane = events.integration_id AND jobs.state <> 'done')
+			ORDER BY received_at LIMIT $2)`, micros(&before), limit)
+		return err
+	})
+	return n, at("store.PruneEvents", err, nil)
+}
+
 // ownedBy returns fault.NotFound unless the record is the owner's.
 func ownedBy(q Querier, o account.Owner, id integration.ID) error {
 	_, err := One(q, Value[integration.ID], `SELECT id FROM integrations WHERE owner = $1 AND id = $2`, o, id)
@@ -267,19 +277,43 @@ func (db *DB) StoredValue(ctx context.Context, o account.Owner, id integration.I
 	return v, at("store.StoredValue", err, says{fault.NotFound: "no such value"})
 }
 
-func (db *DB) PutValue(ctx context.Context, o account.Owner, id integration.ID, key string, value json.RawMessage, now time.Time) error {
+func (db *DB) PutValue(ctx context.Context, o account.Owner, id integration.ID, key string, value json.RawMessage, maxBytes int, now time.Time) error {
 	return db.writeOwned(ctx, "store.PutValue", o, id, func(tx *Tx) error {
-		_, err := tx.Exec(`INSERT INTO integration_values (integration_id, key, value, updated_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (integration_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`, id, key, rawJSON(&value), micros(&now))
+		freed, err := takeRecordValue(tx, id, key)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`INSERT INTO integration_values (integration_id, key, value, updated_at) VALUES ($1, $2, $3, $4)`,
+			id, key, rawJSON(&value), micros(&now)); err != nil {
+			return err
+		}
+		more := len(key) + len(value) + valueOverhead - freed
+		n, err := tx.Exec(`UPDATE integrations SET value_bytes = value_bytes + $1 WHERE id = $2 AND ($1 <= 0 OR value_bytes + $1 <= $3)`, more, id, maxBytes)
+		if err == nil && n == 0 {
+			return fault.New(fault.TooLarge, "store.PutValue", "the values kept for this integration would exceed %d bytes; delete some first", maxBytes).On(fault.Guest)
+		}
 		return err
 	})
 }
 
 func (db *DB) DeleteValue(ctx context.Context, o account.Owner, id integration.ID, key string) error {
 	return db.writeOwned(ctx, "store.DeleteValue", o, id, func(tx *Tx) error {
-		_, err := tx.Exec(`DELETE FROM integration_values WHERE integration_id = $1 AND key = $2`, id, key)
+		freed, err := takeRecordValue(tx, id, key)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`UPDATE integrations SET value_bytes = value_bytes - $1 WHERE id = $2`, freed, id)
 		return err
 	})
+}
+
+// takeRecordValue deletes a value and returns what it cost, 0 if there was none.
+func takeRecordValue(tx *Tx, id integration.ID, key string) (int, error) {
+	was, err := One(tx, Value[string], `DELETE FROM integration_values WHERE integration_id = $1 AND key = $2 RETURNING value`, id, key)
+	if fault.Is(err, fault.NotFound) {
+		return 0, nil
+	}
+	return len(key) + len(was) + valueOverhead, err
 }
 
 func (db *DB) ValueKeys(ctx context.Context, o account.Owner, id integration.ID, prefix, after string, limit int) ([]string, error) {
@@ -306,9 +340,15 @@ func (db *DB) KeepWebhookSecret(ctx context.Context, o account.Owner, id integra
 	return kept, err
 }
 
-func (db *DB) EnqueueFor(ctx context.Context, o account.Owner, id integration.ID, n job.New) (jid job.ID, existed bool, err error) {
+func (db *DB) EnqueueFor(ctx context.Context, o account.Owner, id integration.ID, n job.New, maxWaiting int) (jid job.ID, existed bool, err error) {
 	err = db.writeOwned(ctx, "store.EnqueueFor", o, id, func(tx *Tx) error {
-		jid, existed, err = enqueue(tx, n)
+		waiting, err := One(tx, Value[int], `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE lane = $1 AND state = 'queued' LIMIT $2)`, n.Lane, maxWaiting)
+		if err != nil {
+			return err
+		}
+		if jid, existed, err = enqueue(tx, n); err == nil && !existed && waiting >= maxWaiting {
+			return fault.New(fault.Exhausted, "store.EnqueueFor", "%d jobs of this integration wait already; go on when some are done", waiting).On(fault.Guest)
+		}
 		return err
 	})
 	return jid, existed, err

@@ -20,6 +20,8 @@ const (
 	maxEntries  = 1000
 	maxMessages = 100
 	maxDelay    = 366 * 24 * time.Hour
+	maxStorage  = 32 << 20 // bytes of keys and values of a record
+	maxWaiting  = 10_000   // jobs of a record
 )
 
 func guestFault(kind fault.Kind, format string, args ...any) error {
@@ -71,7 +73,7 @@ func (c *storage) Put(ctx context.Context, q abi.StoragePut) (abi.Empty, error) 
 	if err := checkValue(q.Value); err != nil {
 		return abi.Empty{}, err
 	}
-	return abi.Empty{}, c.s.Store.PutValue(ctx, c.in.Owner, c.in.ID, q.Key, q.Value, c.s.now())
+	return abi.Empty{}, c.s.Store.PutValue(ctx, c.in.Owner, c.in.ID, q.Key, q.Value, maxStorage, c.s.now())
 }
 
 func (c *storage) Delete(ctx context.Context, q abi.StorageDelete) (abi.Empty, error) {
@@ -162,7 +164,7 @@ func (c *queue) Enqueue(ctx context.Context, q abi.QueueEnqueue) (abi.QueueJob, 
 	n := c.s.eventJob(c.in, q.Event, payload{Data: q.Data})
 	n.RunAt = n.CreatedAt.Add(time.Duration(q.DelayMS) * time.Millisecond)
 	n.UniqueKey = c.unique(q.UniqueKey)
-	id, existed, err := c.s.Store.EnqueueFor(ctx, c.in.Owner, c.in.ID, n)
+	id, existed, err := c.s.Store.EnqueueFor(ctx, c.in.Owner, c.in.ID, n, maxWaiting)
 	if err == nil && !existed {
 		c.s.wake()
 	}

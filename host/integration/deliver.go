@@ -19,6 +19,14 @@ const JobDeliver = "integration.deliver"
 // waiting is how long an event of a record that cannot work is put aside; a change of the record makes it due at once.
 const waiting = 5 * time.Minute
 
+// eventAge is how long stored events are kept, and with them the memory of what was delivered.
+const eventAge = 30 * 24 * time.Hour
+
+// Prune forgets old events, a bounded number in one call, and returns how many.
+func (s *Service) Prune(ctx context.Context) (int, error) {
+	return s.Store.PruneEvents(ctx, s.now().Add(-eventAge), 10_000)
+}
+
 // payload is what a delivery job carries.
 type payload struct {
 	Integration ID              `json:"integration"`

@@ -36,6 +36,9 @@ type Store interface {
 	// ReceiveEvent saves e and enqueues then; if an event with its Dedupe is there, it saves nothing and says so.
 	ReceiveEvent(ctx context.Context, e *Event, then job.New) (existed bool, err error)
 	EventByID(ctx context.Context, o account.Owner, id EventID) (*Event, error)
+	// PruneEvents removes up to limit events that came before and whose record has no work waiting or failed, and returns
+	// how many. A redelivery that comes later is a new event.
+	PruneEvents(ctx context.Context, before time.Time, limit int) (int, error)
 
 	MappingBySource(ctx context.Context, o account.Owner, id ID, set, source string) (json.RawMessage, error)
 	// PutMappings writes all entries or, with ifAbsent and one of them there, none.
@@ -44,7 +47,8 @@ type Store interface {
 	Mappings(ctx context.Context, o account.Owner, id ID, set, after string, limit int) ([]Mapping, error)
 
 	StoredValue(ctx context.Context, o account.Owner, id ID, key string) (json.RawMessage, error)
-	PutValue(ctx context.Context, o account.Owner, id ID, key string, value json.RawMessage, now time.Time) error
+	// PutValue writes a value. Returns fault.TooLarge if keys and values of the record would then exceed maxBytes.
+	PutValue(ctx context.Context, o account.Owner, id ID, key string, value json.RawMessage, maxBytes int, now time.Time) error
 	DeleteValue(ctx context.Context, o account.Owner, id ID, key string) error
 	ValueKeys(ctx context.Context, o account.Owner, id ID, prefix, after string, limit int) ([]string, error)
 
@@ -53,8 +57,9 @@ type Store interface {
 	// KeepWebhookSecret saves sealed if there is none yet and returns the one that is there.
 	KeepWebhookSecret(ctx context.Context, o account.Owner, id ID, webhook, sealed string, now time.Time) (string, error)
 
-	// EnqueueFor enqueues work of an integration of the owner; existed is true when its UniqueKey waits already.
-	EnqueueFor(ctx context.Context, o account.Owner, id ID, n job.New) (jid job.ID, existed bool, err error)
+	// EnqueueFor enqueues work of an integration of the owner; existed is true when its UniqueKey waits already. Returns
+	// fault.Exhausted when maxWaiting jobs of the record wait.
+	EnqueueFor(ctx context.Context, o account.Owner, id ID, n job.New, maxWaiting int) (jid job.ID, existed bool, err error)
 }
 
 // Settled is what a finished try changes on its record, in the act that settles the job (job.Settlement.With).

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +33,8 @@ func runIntegration(t *testing.T, open func(t *testing.T) *store.DB) {
 		"ChangesMakeWaitingJobsDue":      integrationDue,
 		"TheFirstWebhookSecretIsKept":    integrationWebhookSecret,
 		"AnEntityInUseCannotBeDestroyed": integrationEntityInUse,
+		"StorageAndQueueAreBounded":      integrationBounds,
+		"OldEventsGoWhenTheirWorkIsDone": integrationPrune,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, open(t)) })
 	}
@@ -103,7 +107,7 @@ func integrationForeign(t *testing.T, db *store.DB) {
 	if _, err := db.PutMappings(ctx, ownerA, in.ID, m, false, noon); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.PutValue(ctx, ownerA, in.ID, "k", json.RawMessage(`1`), noon); err != nil {
+	if err := db.PutValue(ctx, ownerA, in.ID, "k", json.RawMessage(`1`), 1<<20, noon); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.KeepWebhookSecret(ctx, ownerA, in.ID, "w", "sealed", noon); err != nil {
@@ -123,11 +127,11 @@ func integrationForeign(t *testing.T, db *store.DB) {
 		_, errs["PutMappings"] = db.PutMappings(ctx, o, in.ID, m, false, noon)
 		errs["DeleteMapping"] = db.DeleteMapping(ctx, o, in.ID, "s", "1")
 		_, errs["StoredValue"] = db.StoredValue(ctx, o, in.ID, "k")
-		errs["PutValue"] = db.PutValue(ctx, o, in.ID, "k", json.RawMessage(`2`), noon)
+		errs["PutValue"] = db.PutValue(ctx, o, in.ID, "k", json.RawMessage(`2`), 1<<20, noon)
 		errs["DeleteValue"] = db.DeleteValue(ctx, o, in.ID, "k")
 		_, errs["WebhookSecret"] = db.WebhookSecret(ctx, o, in.ID, "w")
 		_, errs["KeepWebhookSecret"] = db.KeepWebhookSecret(ctx, o, in.ID, "w2", "x", noon)
-		_, _, errs["EnqueueFor"] = db.EnqueueFor(ctx, o, in.ID, jobFor(in))
+		_, _, errs["EnqueueFor"] = db.EnqueueFor(ctx, o, in.ID, jobFor(in), 10)
 		return errs
 	}
 	for _, o := range []account.Owner{ownerB, ""} {
@@ -252,7 +256,7 @@ func integrationMappings(t *testing.T, db *store.DB) {
 func integrationKeys(t *testing.T, db *store.DB) {
 	in := created(t, db, ownerA)
 	for _, k := range []string{"b/2", "a/1", "b/1", "b%", "B/1"} {
-		if err := db.PutValue(t.Context(), ownerA, in.ID, k, json.RawMessage(`1`), noon); err != nil {
+		if err := db.PutValue(t.Context(), ownerA, in.ID, k, json.RawMessage(`1`), 1<<20, noon); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -298,11 +302,11 @@ func integrationSettleLost(t *testing.T, db *store.DB) {
 
 func integrationRemove(t *testing.T, db *store.DB) {
 	in, other := created(t, db, ownerA), created(t, db, ownerA)
-	if err := db.PutValue(t.Context(), ownerA, in.ID, "k", json.RawMessage(`1`), noon); err != nil {
+	if err := db.PutValue(t.Context(), ownerA, in.ID, "k", json.RawMessage(`1`), 1<<20, noon); err != nil {
 		t.Fatal(err)
 	}
 	j := claim(t, db, 1)[0]
-	if _, _, err := db.EnqueueFor(t.Context(), ownerA, in.ID, jobFor(in)); err != nil {
+	if _, _, err := db.EnqueueFor(t.Context(), ownerA, in.ID, jobFor(in), 10); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, db, j, job.Settlement{State: job.Done, With: &integration.Settled{Owner: ownerA, Integration: in.ID, Remove: true}})
@@ -365,4 +369,54 @@ func integrationEntityInUse(t *testing.T, db *store.DB) {
 	if _, err := db.EntityByID(t.Context(), ownerA, in.Members[0].Entity); err != nil {
 		t.Errorf("the entity is gone: %v", err)
 	}
+}
+
+func integrationBounds(t *testing.T, db *store.DB) {
+	in := created(t, db, ownerA)
+	long := json.RawMessage(`"` + strings.Repeat("x", 50) + `"`)
+	if err := db.PutValue(t.Context(), ownerA, in.ID, "a", long, 160, noon); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.PutValue(t.Context(), ownerA, in.ID, "b", long, 160, noon); !fault.Is(err, fault.TooLarge) {
+		t.Errorf("over the bound: %v, want too large", err)
+	}
+	if _, err := db.StoredValue(t.Context(), ownerA, in.ID, "b"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the refused value is there: %v", err)
+	}
+	if err := errors.Join(db.PutValue(t.Context(), ownerA, in.ID, "a", long, 160, noon), db.DeleteValue(t.Context(), ownerA, in.ID, "a"),
+		db.PutValue(t.Context(), ownerA, in.ID, "b", long, 160, noon)); err != nil {
+		t.Errorf("what was replaced and deleted still counts: %v", err)
+	}
+	unique := jobFor(in)
+	unique.UniqueKey = "once"
+	if _, _, err := db.EnqueueFor(t.Context(), ownerA, in.ID, unique, 2); err != nil { // the second beside ON_CREATE
+		t.Fatal(err)
+	}
+	if _, _, err := db.EnqueueFor(t.Context(), ownerA, in.ID, jobFor(in), 2); !fault.Is(err, fault.Exhausted) {
+		t.Errorf("over the bound: %v, want exhausted", err)
+	}
+	unique.ID = job.NewID()
+	if _, existed, err := db.EnqueueFor(t.Context(), ownerA, in.ID, unique, 2); err != nil || !existed {
+		t.Errorf("what waits already: existed %v, %v", existed, err)
+	}
+}
+
+func integrationPrune(t *testing.T, db *store.DB) {
+	in := created(t, db, ownerA)
+	e := &integration.Event{ID: "evt_1", Integration: in.ID, Owner: ownerA, Webhook: "w", Dedupe: "d", ReceivedAt: noon}
+	if _, err := db.ReceiveEvent(t.Context(), e, jobFor(in)); err != nil {
+		t.Fatal(err)
+	}
+	prune := func(before time.Time, want int) {
+		t.Helper()
+		if n, err := db.PruneEvents(t.Context(), before, 10); err != nil || n != want {
+			t.Errorf("pruned %d, want %d, %v", n, want, err)
+		}
+	}
+	prune(noon.Add(time.Hour), 0) // its work waits
+	for range 2 {
+		settle(t, db, claim(t, db, 1)[0], job.Settlement{State: job.Done})
+	}
+	prune(noon, 0) // not old enough
+	prune(noon.Add(time.Hour), 1)
 }

@@ -20,6 +20,7 @@ CREATE TABLE jobs (
 ) STRICT;
 
 CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'queued';
+CREATE INDEX jobs_waiting ON jobs (lane) WHERE state = 'queued';
 CREATE INDEX jobs_running ON jobs (lane) WHERE state = 'running';
 CREATE INDEX jobs_owner ON jobs (owner, id);
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'done';

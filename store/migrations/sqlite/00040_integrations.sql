@@ -11,7 +11,8 @@ CREATE TABLE integrations (
 	complete   INTEGER NOT NULL,
 	created_at INTEGER NOT NULL,
 	updated_at INTEGER NOT NULL,
-	revision   INTEGER NOT NULL DEFAULT 0
+	revision   INTEGER NOT NULL DEFAULT 0,
+	value_bytes INTEGER NOT NULL DEFAULT 0 -- of integration_values, with an overhead for each
 ) STRICT;
 
 CREATE INDEX integrations_owner ON integrations (owner, id);
@@ -55,6 +56,8 @@ CREATE TABLE events (
 	received_at    INTEGER NOT NULL,
 	UNIQUE (integration_id, webhook, dedupe)
 ) STRICT;
+
+CREATE INDEX events_age ON events (received_at);
 
 CREATE TABLE mappings (
 	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
