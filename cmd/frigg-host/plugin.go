@@ -261,8 +261,8 @@ func (pluginSetCmd) Help() string {
 	return `Secret values are sealed. The environment goes before what is set here: FRIGG_<PLUGIN>_<SETTING>.
 
 Examples:
-  frigg-host plugin set gitea client_id=8c3c1b...
-  frigg-host plugin set gitea client_secret=- < secret.txt`
+  frigg-host plugin set tidepool client_id=8c3c1b...
+  frigg-host plugin set tidepool client_secret=- < secret.txt`
 }
 
 func (c *pluginSetCmd) Run(ctx context.Context, s streams) error {
