@@ -45,17 +45,15 @@ func (a *authorizer) Authorize(_ context.Context, wire *requester.Outgoing) ([]s
 	if err != nil {
 		return nil, err
 	}
-	if f.operator {
-		if _, named, _ := a.c.hosts.rule(wire.URL.String()); named {
-			return nil, fault.New(fault.Forbidden, "connection.Authorize",
-				"a secret of the operator's would go to %s, which was not named by the module or the operator; module %s must ask the person for that secret, or let the operator set the address",
-				wire.URL.Host, f.m.Name).On(fault.Guest)
-		}
+	if f.operator && !a.c.hosts.trusts(wire.URL.String()) {
+		return nil, fault.New(fault.Forbidden, "connection.Authorize",
+			"a secret of the operator's would go to %s, which neither the module nor the operator names; module %s must ask the person for that secret, or let the operator set the address",
+			wire.URL.Host, f.m.Name).On(fault.Guest)
 	}
 	if a.out.tokens {
 		return nil, nil
 	}
-	return slices.Concat(used, f.used, f.values.secrets()), nil
+	return slices.Concat(used, f.used, a.c.secrets()), nil
 }
 
 // place puts the credential where the manifest says and returns the body.

@@ -104,6 +104,17 @@ func (c *conn) describe() abi.Connection {
 	return out
 }
 
+// secrets lists everything that nobody outside of this room may read.
+func (c *conn) secrets() []secret.Text {
+	out := c.values.secrets()
+	for _, v := range c.m.settings {
+		if v.secret {
+			out = append(out, v.text)
+		}
+	}
+	return out
+}
+
 // budget names what the requests of this connection share.
 func (c *conn) budget() string {
 	if c.cred != nil {
@@ -115,6 +126,9 @@ func (c *conn) budget() string {
 // exchange sends out and returns the answer with what it means: nil for a good one. A credential that the vendor refuses is
 // renewed once and the request repeated.
 func (c *conn) exchange(ctx context.Context, out *outgoing) (*requester.Response, *fault.Error, error) {
+	if host, yes := c.hosts.anonymous(out.url); yes && out.secretive() {
+		return nil, nil, guestFault(fault.Forbidden, "a secret may go only to hosts that get the credential, and %s is not one", host)
+	}
 	auth := &authorizer{c: c, out: out}
 	policy := c.hosts.policy(c.m, c.budget())
 	if out.tokens {
@@ -223,7 +237,7 @@ func (s *Service) keep(ctx context.Context, c *conn, fresh map[string]value) err
 			c.cred.Version++
 			return nil
 		}
-		if err := s.wait(ctx, pollEvery); err != nil {
+		if err := s.wait(ctx, pollFirst); err != nil {
 			return fault.Wrap(err, fault.Canceled, "connection.Keep", "the caller left")
 		}
 		current, err := s.store.CredentialByID(ctx, c.owner, c.cred.ID)

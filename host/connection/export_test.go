@@ -2,6 +2,7 @@ package connection
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -61,7 +62,7 @@ func HostRules(claims []string, form map[string]string) map[string]bool {
 	h := bareConn(m, form, nil, time.Time{}).hosts
 	out := map[string]bool{}
 	for _, r := range h.rules {
-		out[r.String()] = h.named[r]
+		out[r.String()] = !slices.Contains(h.fixed, r)
 	}
 	return out
 }

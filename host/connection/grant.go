@@ -348,7 +348,7 @@ func errorCode(doc any, pointer string) (string, bool) {
 
 // scrub removes this connection's secrets from a text of the vendor's.
 func (c *conn) scrub(text string) string {
-	for _, s := range c.values.secrets() {
+	for _, s := range c.secrets() {
 		if v := s.Reveal(); len(v) > 3 {
 			text = strings.ReplaceAll(text, v, s.String())
 		}

@@ -13,13 +13,13 @@ import (
 // hosts says where the requests of one connection may go.
 type hosts struct {
 	rules []requester.HostRule
-	// named are rules whose server was named by a person or vendor and not by the manifest or the operator.
-	named map[requester.HostRule]bool
+	// fixed are those whose server the manifest or the operator names, and not a person or vendor.
+	fixed []requester.HostRule
 }
 
 // hosts fills the manifest's claims. A claim whose value this connection does not have is no place to go to.
 func (f *filler) hosts() hosts {
-	h := hosts{named: map[requester.HostRule]bool{}}
+	var h hosts
 	for _, claim := range f.m.Manifest.Hosts {
 		text, err := f.host(claim.Host)
 		if err != nil {
@@ -31,7 +31,9 @@ func (f *filler) hosts() hosts {
 		}
 		rule.Anonymous = claim.WithoutCredential
 		h.rules = append(h.rules, rule)
-		h.named[rule] = h.named[rule] || namedElsewhere(claim.Host)
+		if !namedElsewhere(claim.Host) {
+			h.fixed = append(h.fixed, rule)
+		}
 	}
 	return h
 }
@@ -82,12 +84,22 @@ func (h hosts) policy(m *module, key string) requester.Policy {
 	return p
 }
 
-// rule returns what governs requests to an address.
-func (h hosts) rule(address string) (rule requester.HostRule, named, ok bool) {
+// anonymous returns the host of an address to which no credential may go.
+func (h hosts) anonymous(address string) (host string, yes bool) {
 	t, err := requester.ParseTarget(address)
 	if err != nil {
-		return rule, false, false
+		return "", false
 	}
-	rule, ok = requester.Policy{Hosts: h.rules}.Rule(t)
-	return rule, h.named[rule], ok
+	rule, _ := requester.Policy{Hosts: h.rules}.Rule(t)
+	return rule.Host, rule.Anonymous
+}
+
+// trusts reports whether a secret of the operator's may go to an address.
+func (h hosts) trusts(address string) bool {
+	t, err := requester.ParseTarget(address)
+	if err != nil {
+		return false
+	}
+	_, ok := requester.Policy{Hosts: h.fixed}.Rule(t)
+	return ok
 }

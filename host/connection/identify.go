@@ -77,7 +77,7 @@ func isObject(raw json.RawMessage) bool {
 
 // shows reports that a text holds one of the connection's secrets.
 func (c *conn) shows(text string) bool {
-	for _, s := range c.values.secrets() {
+	for _, s := range c.secrets() {
 		if v := s.Reveal(); len(v) > 3 && strings.Contains(text, v) {
 			return true
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
@@ -33,7 +34,7 @@ func (s *Service) module(ctx context.Context, name string) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := abi.ManifestDefaults(&p.Manifest)
+	d := s.manifests.of(p)
 	m := &module{Plugin: p, name: d.Display.Name, auth: d.Auth, api: d.API, settings: map[string]value{}}
 	for _, want := range d.Settings {
 		text, ok := set[want.Name]
@@ -118,4 +119,27 @@ func (m *module) renewable(v values) bool {
 // claims reports whether the manifest asks for a capability.
 func (m *module) claims(capability string) bool {
 	return slices.ContainsFunc(m.Manifest.Capabilities, func(c abi.CapabilityClaim) bool { return c.Name == capability })
+}
+
+// manifests keeps the manifests of plugins in use with all defaults filled in. Plugins are immutable.
+type manifests struct {
+	mu       sync.Mutex
+	byPlugin map[*plugin.Plugin]*abi.Manifest
+}
+
+// maxManifests bounds what is kept of plugins that were replaced.
+const maxManifests = 256
+
+func (c *manifests) of(p *plugin.Plugin) *abi.Manifest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.byPlugin[p]; m != nil {
+		return m
+	}
+	if c.byPlugin == nil || len(c.byPlugin) >= maxManifests {
+		c.byPlugin = map[*plugin.Plugin]*abi.Manifest{}
+	}
+	m := abi.ManifestDefaults(&p.Manifest)
+	c.byPlugin[p] = m
+	return m
 }

@@ -280,3 +280,13 @@ func (o *outgoing) setBody(b body) {
 		o.header.Set("Content-Type", b.contentType)
 	}
 }
+
+// secretive reports that a secret would go out with the request, besides the connection's credential.
+func (o *outgoing) secretive() bool {
+	for _, values := range o.header {
+		if slices.ContainsFunc(values, secret.HasHandle) {
+			return true
+		}
+	}
+	return o.client != nil || len(o.guarded) > 0 || secret.HasHandle(o.url) || o.body.escape != nil && secret.HasHandle(string(o.body.content))
+}

@@ -12,17 +12,19 @@ import (
 )
 
 const (
-	// renewTimeout bounds one renewal, waits and repetitions included. The lease outlives it, so that nobody else begins
-	// while the vendor may still answer.
-	renewTimeout  = 40 * time.Second
+	// askTimeout bounds asking the vendor, waits and repetitions included, and flightTimeout a whole renewal: there is time
+	// left to store an answer. The lease outlives both, so that nobody else begins while the vendor may still answer.
+	askTimeout    = 35 * time.Second
+	flightTimeout = 55 * time.Second
 	leaseDuration = time.Minute
 	// coolDown is how long nobody tries again after a renewal failed.
 	coolDown = 15 * time.Second
 	// refusedPause is how soon after a renewal that a refusal had caused another refusal can cause one.
 	refusedPause = 30 * time.Second
-	// pollEvery and pollLimit bound the wait for another worker's renewal.
-	pollEvery = 50 * time.Millisecond
-	pollLimit = 20 * time.Second
+	// The wait for another worker's renewal: its first and its longest pause, and its end.
+	pollFirst   = 25 * time.Millisecond
+	pollLongest = 400 * time.Millisecond
+	pollLimit   = 20 * time.Second
 )
 
 // flight is a renewal under way in this process. All who need it wait for the same one.
@@ -130,7 +132,7 @@ func (s *Service) join(ctx context.Context, m *module, cred *Credential, refused
 	go func() {
 		defer s.flying.Done()
 		defer s.land(cred.ID, f)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
 		defer cancel()
 		f.err = s.renewOnce(ctx, m, cred, refused)
 	}()
@@ -150,7 +152,7 @@ func (s *Service) land(id CredentialID, f *flight) {
 
 // renewOnce renews cred, or waits until another process that shares the database has done so.
 func (s *Service) renewOnce(ctx context.Context, m *module, cred *Credential, refused bool) error {
-	for waited := time.Duration(0); ; waited += pollEvery {
+	for pause, waited := pollFirst, time.Duration(0); ; pause = min(2*pause, pollLongest) {
 		lease := Lease{Holder: uuid.NewString(), Until: s.now().Add(leaseDuration)}
 		leased, err := s.store.LeaseCredential(ctx, cred, lease, s.now())
 		if err != nil {
@@ -173,9 +175,10 @@ func (s *Service) renewOnce(ctx context.Context, m *module, cred *Credential, re
 		case waited >= pollLimit:
 			return m.notRenewed(coolDown)
 		}
-		if err := s.wait(ctx, pollEvery); err != nil {
+		if err := s.wait(ctx, pause); err != nil {
 			return fault.Wrap(err, fault.Timeout, "connection.Renew", "another worker renews the token and has not finished")
 		}
+		waited += pause
 	}
 }
 
@@ -184,7 +187,9 @@ func (m *module) notRenewed(wait time.Duration) *fault.Error {
 		Msg: "the token for " + m.name + " could not be renewed a moment ago; it is tried again in " + wait.Round(time.Second).String()}
 }
 
-// spend asks the vendor for new tokens, in the name of the lease's holder, and stores them before anybody uses them.
+// spend asks the vendor for new tokens, in the name of the lease's holder, and stores them before anybody uses them. If the
+// process dies after the vendor has answered and before that, they are lost, and where refresh tokens rotate the person must
+// authorise again; the same holds for an answer that never arrives.
 func (s *Service) spend(ctx context.Context, m *module, cred *Credential, holder string, refused bool) error {
 	v, err := s.unseal(ctx, cred)
 	if err != nil {
@@ -192,7 +197,9 @@ func (s *Service) spend(ctx context.Context, m *module, cred *Credential, holder
 	}
 	c := s.newConn(m, cred.Owner, v)
 	c.cred = cred
-	g, err := c.renewGrant(ctx)
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	g, err := c.renewGrant(asking)
 	if err != nil {
 		return s.notSpent(ctx, m, cred, holder, refused, err)
 	}
@@ -237,7 +244,7 @@ func (s *Service) storeGrant(ctx context.Context, c *conn, holder string, g *gra
 		if err == nil || i == tries-1 || !fault.Retryable(err) {
 			return err
 		}
-		if err := s.wait(ctx, pollEvery<<(2*i)); err != nil {
+		if err := s.wait(ctx, pollFirst<<(2*i)); err != nil {
 			return fault.Wrap(err, fault.Unavailable, "connection.Renew", "the new token could not be stored")
 		}
 	}

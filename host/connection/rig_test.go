@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -110,8 +111,31 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
+// emptyDB is a database file with all tables: making them costs more than most tests.
+var emptyDB = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "connection-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "empty.db")
+	db, err := store.Open(context.Background(), store.Config{DSN: path})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 func openDB(t testing.TB, path string) *store.DB {
 	t.Helper()
+	if _, err := os.Stat(path); err != nil {
+		empty, err := emptyDB()
+		check(t, err)
+		check(t, os.WriteFile(path, empty, 0o600))
+	}
 	db, err := store.Open(t.Context(), store.Config{DSN: path, Shared: true})
 	check(t, err)
 	t.Cleanup(func() { db.Close() })

@@ -110,9 +110,6 @@ func (c *conn) outgoing(r abi.HTTPRequest, opt CallOptions) (*outgoing, error) {
 	if err := f.standardHeaders(out); err != nil {
 		return nil, err
 	}
-	if rule, _, ok := c.hosts.rule(out.url); ok && rule.Anonymous && out.hasHandles() {
-		return nil, guestFault(fault.Forbidden, "a handle of a secret may go only to hosts that get the credential, and %s is not one", rule.Host)
-	}
 	c.m.addKey(out, r, opt, c.entity)
 	return out, nil
 }
@@ -214,16 +211,6 @@ func requestBody(r abi.HTTPRequest) (body, error) {
 		return b, guestFault(fault.Invalid, "a request has one body: json, form, parts, text or bytes")
 	}
 	return b, nil
-}
-
-// hasHandles reports that a secret would go out with the request.
-func (o *outgoing) hasHandles() bool {
-	for _, values := range o.header {
-		if slices.ContainsFunc(values, secret.HasHandle) {
-			return true
-		}
-	}
-	return secret.HasHandle(o.url) || o.body.escape != nil && secret.HasHandle(string(o.body.content))
 }
 
 // addKey lets the vendor recognise a repeated write.

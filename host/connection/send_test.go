@@ -567,3 +567,15 @@ func TestSend_AnswersBytesThatAreNotText(t *testing.T) {
 		t.Errorf("got %+v", res)
 	}
 }
+
+func TestSend_TheOperatorsSecretIsScrubbedFromAnswers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := r.connect().EntityID
+	r.vendor.handle("/api/x", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, r.vendor.secret) })
+	res, err := r.get(e, "/x")
+	check(t, err)
+	if res.Text != "\"[secret]\"\n" {
+		t.Errorf("got %q", res.Text)
+	}
+}

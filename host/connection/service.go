@@ -62,6 +62,7 @@ type Service struct {
 	clock       func() time.Time
 	wait        func(ctx context.Context, d time.Duration) error
 	log         *slog.Logger
+	manifests   manifests
 
 	mu      sync.Mutex
 	closed  bool

@@ -274,3 +274,30 @@ func TestToken_OneThatIsNeverRenewedIsUsedUntilItIsRefused(t *testing.T) {
 		t.Errorf("the credential is %s after %d refreshes", c.Status, r.vendor.grants("refresh_token"))
 	}
 }
+
+func TestToken_IsNotAskedForWhereNoCredentialMayGo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.install(r.vendor.changed(func(m *abi.Manifest) { m.Hosts[0].WithoutCredential = true }))
+	_, err := r.Authorize(t.Context(), r.mine, "crm", r.callback())
+	wants(t, err, fault.Forbidden, fault.Guest)
+	if n := r.vendor.grants(""); n != 0 {
+		t.Errorf("%d token requests", n)
+	}
+}
+
+func TestToken_TheOperatorsSecretGoesToAServerThatTheManifestNamesToo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.install(r.vendor.changed(func(m *abi.Manifest) {
+		settings := append([]abi.Setting(nil), m.Settings...)
+		typedAddress(m)
+		m.Settings = settings
+		m.Auth.OAuth2.ClientID, m.Auth.OAuth2.ClientSecret = "", ""
+		m.Hosts = append(m.Hosts, abi.HostClaim{Host: "{{settings.base_url}}", Reason: "the one that the operator vouches for"})
+	}))
+	next, err := r.Authorize(t.Context(), r.mine, "crm", map[string]any{"base_url": r.vendor.URL})
+	check(t, err)
+	_, err = r.Authorize(t.Context(), r.mine, "crm", visit(t, next.URL))
+	check(t, err)
+}
