@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -20,8 +22,9 @@ const (
 )
 
 // scrubber removes secrets from what comes back: as they are, percent-encoded, escaped for JSON or HTML (any mixture of these),
-// and inside base64 at any offset, as in basic authentication. It is against careless echoes; a vendor who is in league with
-// the plugin knows the secret anyway. Not for concurrent use.
+// and inside base64 at any offset, as in basic authentication; and the same of what was escaped already when it went out in a
+// query, a path or JSON. It is against careless echoes; a vendor who is in league with the plugin knows the secret anyway. Not
+// for concurrent use.
 type scrubber struct {
 	known map[string]bool
 	forms []form
@@ -39,13 +42,30 @@ func (s *scrubber) add(secrets []secret.Text) {
 		}
 		s.known[v] = true
 		s.names = append(s.names, strings.ToLower(v))
-		s.forms = append(s.forms, formOf(v))
-		for _, core := range base64Cores(v) {
-			s.forms = append(s.forms, formOf(core))
+		for _, sent := range asSent(v) {
+			s.forms = append(s.forms, formOf(sent))
+			for _, core := range base64Cores(sent) {
+				s.forms = append(s.forms, formOf(core))
+			}
 		}
 	}
 	// A secret that contains another goes first, or its rest would stay.
 	slices.SortStableFunc(s.forms, func(a, b form) int { return cmp.Compare(len(b.raw), len(a.raw)) })
+}
+
+// asSent returns v and the ways in which it may have gone out; only v itself where no escape is needed.
+func asSent(v string) []string {
+	all := []string{v, url.QueryEscape(v), url.PathEscape(v)}
+	for _, html := range []bool{false, true} {
+		var quoted strings.Builder
+		e := json.NewEncoder(&quoted)
+		e.SetEscapeHTML(html)
+		if e.Encode(v) == nil {
+			all = append(all, strings.TrimSuffix(quoted.String(), "\"\n")[1:])
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // base64Cores returns the characters that v settles in the base64 of any text that contains it: one run for each of the three

@@ -128,6 +128,33 @@ func TestScrub_EchoInEverySpelling(t *testing.T) {
 	}
 }
 
+// What goes out is escaped for where it stands, so that a vendor who escapes what it has seen escapes it again.
+func TestScrub_EchoOfWhatWasEscapedOnItsWay(t *testing.T) {
+	t.Parallel()
+	const s, core = `+/"<=&%\ kErNeL42kErNeL42 \%&=<"/+`, "kErNeL42kErNeL42"
+	quoted, _ := json.Marshal(s)
+	ways := map[string]string{"query": url.QueryEscape(s), "path": url.PathEscape(s), "JSON": string(quoted), "plain JSON": strings.TrimSpace(spellings(s)["JSON without HTML"])}
+	for way, sent := range ways {
+		again, _ := json.Marshal(sent)
+		var body strings.Builder
+		for _, written := range []string{url.QueryEscape("/?key=" + sent), url.PathEscape(sent), string(again), base64.StdEncoding.EncodeToString([]byte("GET /?key=" + sent)), base64.RawURLEncoding.EncodeToString([]byte(sent))} {
+			body.WriteString(written + "\n")
+		}
+		base, _ := vendor(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, body.String()) })
+		res, err := open(t).Do(t.Context(), allow(t, base), requester.Request{URL: base}, authorize(func(*requester.Outgoing) []secret.Text {
+			return []secret.Text{secret.NewText(s)}
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.SplitSeq(strings.TrimSpace(string(res.Body)), "\n") {
+			if raw, _ := base64.RawStdEncoding.DecodeString(strings.TrimRight(line, "=")); strings.Contains(line+string(raw), core) {
+				t.Errorf("sent as %s: %q", way, line)
+			}
+		}
+	}
+}
+
 func headerSafe(s string) bool { return !strings.ContainsAny(s, "\r\n\t") }
 
 // A vendor that gives back all it got, in every place where it can.
