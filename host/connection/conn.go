@@ -27,6 +27,8 @@ type conn struct {
 	hosts  hosts
 	// handles that the guest of this call may use.
 	handles *secret.Handles
+	// sent are the secrets of the last token request, whose answer comes unscrubbed.
+	sent []secret.Text
 }
 
 // newConn is a connection that is not stored yet.

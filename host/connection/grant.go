@@ -302,7 +302,7 @@ func (c *conn) tokenFault(res *requester.Response, doc any) error {
 		}
 		return e
 	}
-	code = clip(code, 64)
+	code = clip(requester.Scrub(code, c.sent), 64)
 	refused := &refusedError{code, misconfigured(code) && !c.m.personalApplication()}
 	if refused.application {
 		return (&fault.Error{Kind: fault.Unavailable, Side: fault.Host, Op: "connection.Token",
@@ -315,7 +315,7 @@ func (c *conn) tokenFault(res *requester.Response, doc any) error {
 		msg += " (" + statusText(res.Status) + ")"
 	}
 	if text, ok := stringAt(doc, where.ErrorDescription); ok {
-		msg += ": " + c.scrub(clip(text, 200))
+		msg += ": " + clip(requester.Scrub(text, c.sent), 200)
 	}
 	if misconfigured(code) {
 		msg += "; check the client id and secret that were filled in, and begin again"
@@ -344,16 +344,6 @@ func errorCode(doc any, pointer string) (string, bool) {
 		return s, true
 	}
 	return "", true
-}
-
-// scrub removes this connection's secrets from a text of the vendor's.
-func (c *conn) scrub(text string) string {
-	for _, s := range c.secrets() {
-		if v := s.Reveal(); len(v) > 3 {
-			text = strings.ReplaceAll(text, v, s.String())
-		}
-	}
-	return text
 }
 
 func (m *module) badAnswer(what string) *fault.Error {

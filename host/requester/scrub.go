@@ -31,6 +31,14 @@ type scrubber struct {
 	names []string // lower-case secrets, for header names
 }
 
+// Scrub removes secrets from a text of a vendor, in all the spellings in which answers are searched. It is for answers that the
+// requester had to hand out as they came.
+func Scrub(text string, secrets []secret.Text) string {
+	var s scrubber
+	s.add(secrets)
+	return s.text(text)
+}
+
 func (s *scrubber) add(secrets []secret.Text) {
 	for _, t := range secrets {
 		v := t.Reveal()
