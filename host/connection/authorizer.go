@@ -41,8 +41,7 @@ func (a *authorizer) Authorize(_ context.Context, wire *requester.Outgoing) ([]s
 	if p := a.out.client; p != nil {
 		setBasic(wire.Header, url.QueryEscape(p.id.Reveal()), url.QueryEscape(p.secret.Reveal()))
 	}
-	used, err := a.reveal(wire, content)
-	if err != nil {
+	if err := a.reveal(wire, content); err != nil {
 		return nil, err
 	}
 	if f.operator && !a.c.hosts.trusts(wire.URL.String()) {
@@ -50,10 +49,12 @@ func (a *authorizer) Authorize(_ context.Context, wire *requester.Outgoing) ([]s
 			"a secret of the operator's would go to %s, which neither the module nor the operator names; module %s must ask the person for that secret, or let the operator set the address",
 			wire.URL.Host, f.m.Name).On(fault.Guest)
 	}
+	all := slices.Concat(f.used, a.c.secrets(), a.out.handles.Secrets())
 	if a.out.tokens {
+		a.c.sent = all
 		return nil, nil
 	}
-	return slices.Concat(used, f.used, a.c.secrets()), nil
+	return all, nil
 }
 
 // place puts the credential where the manifest says and returns the body.
@@ -120,29 +121,24 @@ func withParameter(encoded, name, text string) string {
 }
 
 // reveal puts secrets in place of handles in all of the request.
-func (a *authorizer) reveal(wire *requester.Outgoing, content []byte) ([]secret.Text, error) {
-	var used []secret.Text
-	replace := func(s string, escape func(string) string) (string, error) {
-		s, more, err := a.out.handles.Replace(s, escape)
-		used = append(used, more...)
-		return s, err
-	}
+func (a *authorizer) reveal(wire *requester.Outgoing, content []byte) error {
+	replace := a.out.handles.Replace
 	path, err := replace(wire.URL.EscapedPath(), url.PathEscape)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if wire.URL.Path, err = url.PathUnescape(path); err != nil {
-		return nil, guestFault(fault.Invalid, "the path of the URL is not well escaped")
+		return guestFault(fault.Invalid, "the path of the URL is not well escaped")
 	}
 	wire.URL.RawPath = path
 	if wire.URL.RawQuery, err = replace(wire.URL.RawQuery, url.QueryEscape); err != nil {
-		return nil, err
+		return err
 	}
 	for name, values := range wire.Header {
 		fresh := make([]string, len(values))
 		for i, v := range values {
 			if fresh[i], err = replace(v, nil); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		wire.Header[name] = fresh
@@ -155,11 +151,11 @@ func (a *authorizer) reveal(wire *requester.Outgoing, content []byte) ([]secret.
 	if escape != nil && secret.HasHandle(string(content)) {
 		text, err := replace(string(content), escape)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		wire.Body = []byte(text)
 	}
-	return used, nil
+	return nil
 }
 
 func setBasic(h http.Header, user, password string) {

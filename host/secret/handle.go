@@ -68,10 +68,22 @@ func (h *Handles) Lookup(handle string) (Text, error) {
 		"a handle of a secret is not known: it is good only during the call for which it was given").On(fault.Guest)
 }
 
-// Replace puts secrets in place of handles, each escaped for where it stands; a nil escape leaves it as it is. It returns the
-// secrets that are now in the text. Faults are on side Guest: Invalid for an unknown handle, TooLarge for a text that would
-// outgrow 64 MiB.
-func (h *Handles) Replace(s string, escape func(string) string) (out string, used []Text, err error) {
+// Secrets lists all secrets that have a handle here: whoever answers may repeat one that was sent before.
+func (h *Handles) Secrets() []Text {
+	var all []Text
+	for t := h; t != nil; t = t.parent {
+		t.mu.Lock()
+		for _, s := range t.byHandle {
+			all = append(all, s)
+		}
+		t.mu.Unlock()
+	}
+	return all
+}
+
+// Replace puts secrets in place of handles, each escaped for where it stands; a nil escape leaves it as it is. Faults are on
+// side Guest: Invalid for an unknown handle, TooLarge for a text that would outgrow 64 MiB.
+func (h *Handles) Replace(s string, escape func(string) string) (string, error) {
 	var b strings.Builder
 	for {
 		i := nextHandle(s)
@@ -80,24 +92,24 @@ func (h *Handles) Replace(s string, escape func(string) string) (out string, use
 		}
 		t, err := h.Lookup(s[i : i+handleLen])
 		if err != nil {
-			return "", nil, err
+			return "", err
 		}
 		v := t.Reveal()
 		if escape != nil {
 			v = escape(v)
 		}
 		if b.Len()+i+len(v) > maxReplaced {
-			return "", nil, fault.New(fault.TooLarge, "secret.Handles", "the request names secrets too often").On(fault.Guest)
+			return "", fault.New(fault.TooLarge, "secret.Handles", "the request names secrets too often").On(fault.Guest)
 		}
 		b.WriteString(s[:i])
 		b.WriteString(v)
-		s, used = s[i+handleLen:], append(used, t)
+		s = s[i+handleLen:]
 	}
-	if len(used) == 0 {
-		return s, nil, nil
+	if b.Len() == 0 {
+		return s, nil
 	}
 	b.WriteString(s)
-	return b.String(), used, nil
+	return b.String(), nil
 }
 
 // HasHandle reports whether s holds something that looks like a handle.
