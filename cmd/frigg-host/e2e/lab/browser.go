@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,49 @@ func (b *Browser) visit(address string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("still on %s after %d pages", b.site, maxHops)
+}
+
+// press opens a page, signs in if asked to, and submits the first form whose action holds a text.
+func (b *Browser) press(address, action string) error {
+	req, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	for range maxHops {
+		res, page, err := b.send(req)
+		if err != nil {
+			return err
+		}
+		forms, err := parseForms(page)
+		if err != nil {
+			return err
+		}
+		to, err := res.Location()
+		switch i := slices.IndexFunc(forms, func(f form) bool { return strings.Contains(f.action, action) }); {
+		case err == nil:
+			req, err = http.NewRequest(http.MethodGet, to.String(), nil)
+		case i >= 0:
+			return b.post(res.Request.URL, forms[i])
+		default:
+			req, err = b.next(res, page)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("no form that goes to %s after %d pages", action, maxHops)
+}
+
+func (b *Browser) post(page *url.URL, f form) error {
+	req, err := submit(page, f.action, f.values)
+	if err != nil {
+		return err
+	}
+	res, said, err := b.send(req)
+	if err == nil && res.StatusCode >= http.StatusBadRequest {
+		err = fmt.Errorf("%s answered %s:\n%s", req.URL, res.Status, tail(said, 20))
+	}
+	return err
 }
 
 func (b *Browser) send(req *http.Request) (*http.Response, []byte, error) {

@@ -63,6 +63,20 @@ func (g *Gitea) CreateHook(t testing.TB, repo, address, secret string) {
 	}, nil)
 }
 
+// Redeliver presses the button that sends the newest webhook of a repository once more, under a new delivery id.
+func (g *Gitea) Redeliver(t testing.TB, repo string) {
+	t.Helper()
+	var hooks []struct{ ID int64 }
+	g.api(t, http.MethodGet, g.repo(repo)+"/hooks", nil, &hooks)
+	if len(hooks) != 1 {
+		t.Fatalf("%s has %d webhooks, want one", repo, len(hooks))
+	}
+	page := fmt.Sprintf("%s/%s/%s/settings/hooks/%d", g.URL, g.User, url.PathEscape(repo), hooks[0].ID)
+	if err := g.Browser(t).press(page, "/replay/"); err != nil {
+		t.Fatalf("redeliver: %v", err)
+	}
+}
+
 // CreateIssue opens an issue and returns its number.
 func (g *Gitea) CreateIssue(t testing.TB, repo, title, body string) int64 {
 	t.Helper()
