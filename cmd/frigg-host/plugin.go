@@ -81,11 +81,23 @@ func printPlugins(w io.Writer, all []listedPlugin) error {
 	for _, p := range all {
 		note := p.Problem
 		if len(p.Missing) > 0 {
-			note = strings.TrimSpace(note + " needs settings: " + strings.Join(p.Missing, ", "))
+			note = strings.TrimSpace(note + " needs settings: " + wanted(p.Name, p.Missing))
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, p.Kind, p.State, p.File, note)
 	}
 	return t.Flush()
+}
+
+// wanted lists settings with the variables that can hold them.
+func wanted(name string, settings []string) string {
+	list := make([]string, 0, len(settings))
+	for _, s := range settings {
+		if v := plugin.Variable(name, s); v != "" {
+			s += " (" + v + ")"
+		}
+		list = append(list, s)
+	}
+	return strings.Join(list, ", ")
 }
 
 type pluginInspectCmd struct {
@@ -258,7 +270,8 @@ type pluginSetCmd struct {
 
 // Help has the examples of `plugin set --help`.
 func (pluginSetCmd) Help() string {
-	return `Secret values are sealed. The environment goes before what is set here: FRIGG_<PLUGIN>_<SETTING>.
+	return `Secret values are sealed. The environment goes before what is set here: FRIGG_PLUGIN_<PLUGIN>__<SETTING> has the value,
+FRIGG_PLUGIN_<PLUGIN>__<SETTING>__FILE names a file with it. Upper case, dashes as underscores: FRIGG_PLUGIN_MY_CRM__API_KEY.
 
 Examples:
   frigg-host plugin set tidepool client_id=8c3c1b...

@@ -26,7 +26,7 @@ const (
 type SettingStatus struct {
 	abi.Setting
 	Source   Source
-	Variable string // of the environment, which goes before what is stored
+	Variable string // of the environment, which goes before what is stored; may be empty
 	Value    string // empty for secrets
 }
 
@@ -34,8 +34,8 @@ type SettingStatus struct {
 const maxSetting = 64 << 10
 
 // Settings returns what the operator has set for a plugin, defaults included. Of the sources of a value the first counts:
-// the environment variable FRIGG_<PLUGIN>_<SETTING> (upper case, dashes as underscores), the file that
-// FRIGG_<PLUGIN>_<SETTING>_FILE names, the store, the default. What is set nowhere is not in the map.
+// the environment variable that Variable names, the file that this name with __FILE at its end names, the store, the
+// default. What is set nowhere is not in the map.
 func (s *Service) Settings(ctx context.Context, p *Plugin) (map[string]secret.Text, error) {
 	stored, err := s.stored(ctx, p)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Service) SettingsOf(ctx context.Context, name string) ([]SettingStatus,
 		if err != nil {
 			return nil, err
 		}
-		status := SettingStatus{Setting: setting, Source: source, Variable: variable(p.Name, setting.Name)}
+		status := SettingStatus{Setting: setting, Source: source, Variable: Variable(p.Name, setting.Name)}
 		if !setting.Secret {
 			status.Value = value.Reveal()
 		}
@@ -177,23 +177,41 @@ func (s *Service) value(ctx context.Context, p *Plugin, d abi.Setting, stored ma
 	return secret.Text{}, Unset, nil
 }
 
-// variable is the name of the environment variable of a setting.
-func variable(plugin, setting string) string {
-	return "FRIGG_" + strings.ToUpper(strings.ReplaceAll(plugin+"_"+setting, "-", "_"))
+// Names of environment variables: no flag of the host begins so, and the parts are told apart by two underscores.
+const (
+	variablePrefix    = "FRIGG_PLUGIN_"
+	variableSeparator = "__"
+	variableFile      = variableSeparator + "FILE"
+)
+
+// Variable is the name of the environment variable of a setting: FRIGG_PLUGIN_MY_CRM__API_KEY for api_key of my-crm. No
+// two settings share one. It is empty where the name of the plugin or of the setting would make that unsure: with two
+// dashes or underscores in a row, or one at the end. Such settings can only be stored.
+func Variable(plugin, setting string) string {
+	plugin = strings.ReplaceAll(plugin, "-", "_")
+	for _, part := range []string{plugin, setting} {
+		if strings.Contains(part+"_", variableSeparator) {
+			return ""
+		}
+	}
+	return variablePrefix + strings.ToUpper(plugin+variableSeparator+setting)
 }
 
 func (s *Service) fromEnvironment(plugin, setting string) (secret.Text, bool, error) {
-	name := variable(plugin, setting)
+	name := Variable(plugin, setting)
+	if name == "" {
+		return secret.Text{}, false, nil
+	}
 	if value, _ := s.env(name); value != "" {
 		return secret.NewText(value), true, nil
 	}
-	path, _ := s.env(name + "_FILE")
+	path, _ := s.env(name + variableFile)
 	if path == "" {
 		return secret.Text{}, false, nil
 	}
 	text, err := readAll(path, maxSetting)
 	if err != nil || len(text) > maxSetting {
-		return secret.Text{}, false, fault.New(fault.Internal, "plugin.Settings", "the file that %s_FILE names cannot be read, or has more than %d bytes", name, maxSetting).With(err)
+		return secret.Text{}, false, fault.New(fault.Internal, "plugin.Settings", "the file that %s names cannot be read, or has more than %d bytes", name+variableFile, maxSetting).With(err)
 	}
 	return secret.NewText(strings.TrimRight(string(text), "\r\n")), true, nil
 }

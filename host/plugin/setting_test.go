@@ -68,12 +68,12 @@ func TestSettings_TakeTheFirstSource(t *testing.T) {
 	r.set("key", "stored")
 	r.set("url", "https://b.example")
 	step(map[string]string{"key": "stored", "url": "https://b.example"})
-	r.env["FRIGG_MY_CRM_KEY_FILE"] = file
+	r.env["FRIGG_PLUGIN_MY_CRM__KEY__FILE"] = file
 	step(map[string]string{"key": "from-file", "url": "https://b.example"})
-	r.env["FRIGG_MY_CRM_KEY"] = "from-variable"
+	r.env["FRIGG_PLUGIN_MY_CRM__KEY"] = "from-variable"
 	step(map[string]string{"key": "from-variable", "url": "https://b.example"})
-	r.env["FRIGG_MY_CRM_KEY"] = "" // set to nothing is not set
-	delete(r.env, "FRIGG_MY_CRM_KEY_FILE")
+	r.env["FRIGG_PLUGIN_MY_CRM__KEY"] = "" // set to nothing is not set
+	delete(r.env, "FRIGG_PLUGIN_MY_CRM__KEY__FILE")
 	step(map[string]string{"key": "stored", "url": "https://b.example"})
 	r.set("key", "")
 	r.set("url", "")
@@ -93,7 +93,7 @@ func TestSettings_SecretsAreSealedAtRestAndNeverShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(list) != 2 || list[0].Value != "https://a.example" || list[0].Source != plugin.FromDefault ||
-		list[1].Value != "" || list[1].Source != plugin.FromStore || list[1].Variable != "FRIGG_MY_CRM_KEY" {
+		list[1].Value != "" || list[1].Source != plugin.FromStore || list[1].Variable != "FRIGG_PLUGIN_MY_CRM__KEY" {
 		t.Errorf("got %+v", list)
 	}
 }
@@ -134,7 +134,7 @@ func TestSetSetting_Refuses(t *testing.T) {
 			t.Errorf("%s: got %v", c.name, err)
 		}
 	}
-	r.env["FRIGG_MY_CRM_KEY_FILE"] = "/does/not/exist"
+	r.env["FRIGG_PLUGIN_MY_CRM__KEY__FILE"] = "/does/not/exist"
 	if _, err := r.service.SettingsOf(t.Context(), "my-crm"); err == nil || strings.Contains(fault.PublicMessage(err), "/does") {
 		t.Errorf("got %v, want an error that does not name the path to everybody", err)
 	}
@@ -146,4 +146,80 @@ func TestSettings_CanBeSetBeforeApproval(t *testing.T) {
 	r.drop("crm.wasm", module("my-crm", "1.0.0"), old)
 	r.rescan()
 	r.set("key", "x")
+}
+
+func TestVariable_IsOfOneSettingOnly(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ plugin, setting, want string }{
+		{"crm", "key", "FRIGG_PLUGIN_CRM__KEY"},
+		{"gitea-client", "secret", "FRIGG_PLUGIN_GITEA_CLIENT__SECRET"},
+		{"gitea", "client_secret", "FRIGG_PLUGIN_GITEA__CLIENT_SECRET"},
+		{"crm", "key_file", "FRIGG_PLUGIN_CRM__KEY_FILE"},
+		{"a--b", "c", ""},
+		{"a", "b__c", ""},
+		{"a-", "b", ""},
+		{"a", "b_", ""},
+		{"a", "b__file", ""},
+	} {
+		if got := plugin.Variable(c.plugin, c.setting); got != c.want {
+			t.Errorf("%s of %s: got %q, want %q", c.setting, c.plugin, got, c.want)
+		}
+	}
+}
+
+// Every pair of short legal names, and the file variables too.
+func TestVariable_NeverCollides(t *testing.T) {
+	t.Parallel()
+	words := func(joint string) []string {
+		all, last := []string{"a", "file"}, []string{"a"}
+		for range 4 {
+			var longer []string
+			for _, w := range last {
+				longer = append(longer, w+"a", w+joint, w+joint+"file")
+			}
+			all, last = append(all, longer...), longer
+		}
+		return all
+	}
+	owners := map[string]string{}
+	for _, p := range words("-") {
+		for _, s := range words("_") {
+			name := plugin.Variable(p, s)
+			if name == "" {
+				continue
+			}
+			for _, v := range []string{name, name + "__FILE"} {
+				if owner := owners[v]; owner != "" && owner != p+" "+s {
+					t.Fatalf("%s is of %s and of %s %s", v, owner, p, s)
+				}
+				owners[v] = p + " " + s
+			}
+		}
+	}
+	if len(owners) < 1000 {
+		t.Errorf("looked at %d names only", len(owners))
+	}
+}
+
+func TestSettings_NeverReadTheHostsOwnVariablesNorThoseOfOthers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.drop("backend.wasm", moduleWith("backend", "1.0.0", `"settings":[{"name":"key"}]`), old)
+	r.drop("gitea.wasm", moduleWith("gitea", "1.0.0", `"settings":[{"name":"client_secret"},{"name":"x_file"},{"name":"x"}]`), old)
+	r.rescan()
+	r.approve("backend")
+	r.approve("gitea")
+	for _, name := range []string{"FRIGG_BACKEND_KEY", "FRIGG_KEY", "FRIGG_GITEA_CLIENT_SECRET", "FRIGG_PLUGIN_GITEA_CLIENT__SECRET"} {
+		r.env[name] = "not for this plugin"
+	}
+	r.env["FRIGG_PLUGIN_GITEA__X_FILE"] = "a value"
+	for name, want := range map[string]map[string]string{"backend": {}, "gitea": {"x_file": "a value"}} {
+		p, err := r.registry.Plugin(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, r.settings(p)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
 }
