@@ -9,6 +9,7 @@ import (
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/pointer"
 )
 
 // Entity returns the entity with id if a owns it, else fault.NotFound.
@@ -173,7 +174,7 @@ func (c *conn) chosen(ctx context.Context, data map[string]any) (abi.Account, er
 	if err != nil {
 		return abi.Account{}, err
 	}
-	id, _ := scalar(data["external_id"])
+	id, _ := pointer.Scalar(data["external_id"])
 	i := slices.IndexFunc(offered, func(a abi.Account) bool {
 		return a.ExternalID == id && (data["sub_type"] == nil || data["sub_type"] == a.SubType)
 	})

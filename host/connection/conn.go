@@ -11,6 +11,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/plugin"
+	"github.com/frigg-host/frigg-host/host/pointer"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
@@ -293,18 +294,18 @@ func lazyJSON(body []byte) func() any {
 	done := false
 	return func() any {
 		if !done {
-			doc, _ = parseJSON(body)
+			doc, _ = pointer.Decode(body)
 			done = true
 		}
 		return doc
 	}
 }
 
-func textOf(doc func() any, pointer string) string {
-	if pointer == "" {
+func textOf(doc func() any, path string) string {
+	if path == "" {
 		return ""
 	}
-	text, _ := textAt(doc(), pointer)
+	text, _ := pointer.Text(doc(), path)
 	return text
 }
 
@@ -319,10 +320,10 @@ func matches(p *abi.Predicate, res *requester.Response, doc func() any) bool {
 	if p.Pointer == "" {
 		return true
 	}
-	v, ok := at(doc(), p.Pointer)
+	v, ok := pointer.At(doc(), p.Pointer)
 	if !ok || p.Equals == "" {
 		return ok
 	}
-	text, ok := scalar(v)
+	text, ok := pointer.Scalar(v)
 	return ok && text == p.Equals
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/plugin"
+	"github.com/frigg-host/frigg-host/host/pointer"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
@@ -82,9 +83,9 @@ func ReadForm(schema json.RawMessage, data map[string]any) (map[string]string, m
 }
 
 // TextAt is the text at a JSON pointer.
-func TextAt(doc, pointer string) (string, bool) {
-	v, _ := parseJSON([]byte(doc))
-	return textAt(v, pointer)
+func TextAt(doc, path string) (string, bool) {
+	v, _ := pointer.Decode([]byte(doc))
+	return pointer.Text(v, path)
 }
 
 // Value makes a value to print.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/pointer"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
@@ -35,7 +36,7 @@ func parseForm(f *abi.Form) (*form, error) {
 	broken := func(err error) error {
 		return fault.New(fault.Internal, "connection.Form", "the module's form is not a JSON Schema of an object").On(fault.Guest).With(err)
 	}
-	doc, ok := parseJSON(f.JSONSchema)
+	doc, ok := pointer.Decode(f.JSONSchema)
 	root, isObject := doc.(map[string]any)
 	if !ok || !isObject {
 		return nil, broken(errors.New("not an object"))
@@ -71,7 +72,7 @@ func (f *form) read(data map[string]any) (map[string]value, error) {
 	if err != nil || len(text) > maxFormBytes {
 		return nil, fault.New(fault.TooLarge, "connection.Form", "the form has more than %d bytes", maxFormBytes)
 	}
-	doc, _ := parseJSON(text)
+	doc, _ := pointer.Decode(text)
 	given, _ := doc.(map[string]any)
 	filled := map[string]any{}
 	for name, schema := range f.fields {
@@ -88,7 +89,7 @@ func (f *form) read(data map[string]any) (map[string]value, error) {
 	}
 	out := map[string]value{}
 	for name, v := range filled {
-		text, ok := scalar(v)
+		text, ok := pointer.Scalar(v)
 		if !ok {
 			b, _ := json.Marshal(v) // was decoded from JSON
 			text = string(b)

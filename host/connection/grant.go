@@ -13,6 +13,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/pointer"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
@@ -247,12 +248,12 @@ func (c *conn) readGrant(res *requester.Response) (*grant, error) {
 		return nil, c.m.badAnswer("has no access token at " + where.AccessToken)
 	}
 	g := &grant{values: map[string]value{accessToken: hidden(access)}, answer: doc}
-	for name, pointer := range map[string]string{refreshToken: where.RefreshToken, idToken: where.IDToken} {
-		if text, ok := stringAt(doc, pointer); ok {
+	for name, path := range map[string]string{refreshToken: where.RefreshToken, idToken: where.IDToken} {
+		if text, ok := stringAt(doc, path); ok {
 			g.values[name] = hidden(text)
 		}
 	}
-	if scope, ok := textAt(doc, where.Scope); ok {
+	if scope, ok := pointer.Text(doc, where.Scope); ok {
 		g.values[grantedScope] = value{secret.NewText(scope), g.holds(scope)}
 	}
 	now := c.s.now()
@@ -262,7 +263,7 @@ func (c *conn) readGrant(res *requester.Response) (*grant, error) {
 
 // tokenDocument reads JSON, whatever its content type, or a form, whose fields become those of an object.
 func tokenDocument(body []byte) any {
-	if doc, ok := parseJSON(body); ok {
+	if doc, ok := pointer.Decode(body); ok {
 		return doc
 	}
 	form, err := url.ParseQuery(strings.TrimSpace(string(body)))
@@ -277,8 +278,8 @@ func tokenDocument(body []byte) any {
 }
 
 // stringAt is a text that is not empty.
-func stringAt(doc any, pointer string) (string, bool) {
-	v, _ := at(doc, pointer)
+func stringAt(doc any, path string) (string, bool) {
+	v, _ := pointer.At(doc, path)
 	s, ok := v.(string)
 	return s, ok && s != ""
 }
@@ -335,8 +336,8 @@ func (m *module) personalApplication() bool {
 }
 
 // errorCode finds the error of an answer: a text, or anything else that is there and not null, false or empty.
-func errorCode(doc any, pointer string) (string, bool) {
-	v, ok := at(doc, pointer)
+func errorCode(doc any, path string) (string, bool) {
+	v, ok := pointer.At(doc, path)
 	if !ok || v == nil || v == false || v == "" {
 		return "", false
 	}
@@ -353,7 +354,7 @@ func (m *module) badAnswer(what string) *fault.Error {
 
 // expiry reads when a token ends, zero if the vendor does not say.
 func expiry(doc any, where *abi.TokenResponse, now time.Time) time.Time {
-	if text, ok := textAt(doc, where.ExpiresAt); ok && where.ExpiresAt != "" {
+	if text, ok := pointer.Text(doc, where.ExpiresAt); ok && where.ExpiresAt != "" {
 		if n, err := strconv.ParseFloat(text, 64); err == nil {
 			if n > 1e11 { // milliseconds
 				n /= 1000
@@ -365,7 +366,7 @@ func expiry(doc any, where *abi.TokenResponse, now time.Time) time.Time {
 		}
 		return time.Time{}
 	}
-	if text, ok := textAt(doc, where.ExpiresIn); ok && where.ExpiresIn != "" {
+	if text, ok := pointer.Text(doc, where.ExpiresIn); ok && where.ExpiresIn != "" {
 		if n, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil {
 			return after(now, n)
 		}
@@ -400,7 +401,7 @@ func (c *conn) keepFrom(g *grant, keep []abi.Keep, doc any) error {
 		if strings.HasPrefix(k.From, "callback:") || strings.HasPrefix(k.From, "header:") {
 			continue
 		}
-		text, ok := textAt(doc, k.From)
+		text, ok := pointer.Text(doc, k.From)
 		_, had := c.values.credential[k.Name]
 		switch {
 		case !ok && (k.Optional || had):

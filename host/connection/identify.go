@@ -7,6 +7,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/pointer"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
@@ -70,7 +71,7 @@ func (m *module) oddAccount(format string, args ...any) error {
 }
 
 func isObject(raw json.RawMessage) bool {
-	doc, ok := parseJSON(raw)
+	doc, ok := pointer.Decode(raw)
 	_, object := doc.(map[string]any)
 	return ok && object
 }
@@ -97,7 +98,7 @@ func (c *conn) accountsByData(ctx context.Context, answer any) ([]abi.Account, e
 	}
 	entries := []any{answer}
 	if id.List != "" {
-		list, ok := at(answer, id.List)
+		list, ok := pointer.At(answer, id.List)
 		if entries, ok = list.([]any); !ok {
 			return nil, c.m.badIdentity("has no list at " + id.List)
 		}
@@ -116,7 +117,7 @@ func (c *conn) accountsByData(ctx context.Context, answer any) ([]abi.Account, e
 func (c *conn) account(id *abi.Identify, entry any) (abi.Account, error) {
 	var a abi.Account
 	if strings.HasPrefix(id.ExternalID, "/") {
-		a.ExternalID, _ = textAt(entry, id.ExternalID)
+		a.ExternalID, _ = pointer.Text(entry, id.ExternalID)
 		if a.ExternalID == "" {
 			return a, c.m.badIdentity("has no account id at " + id.ExternalID)
 		}
@@ -128,14 +129,14 @@ func (c *conn) account(id *abi.Identify, entry any) (abi.Account, error) {
 		a.ExternalID = text
 	}
 	if id.SubType != "" {
-		a.SubType, _ = textAt(entry, id.SubType)
+		a.SubType, _ = pointer.Text(entry, id.SubType)
 	}
 	if id.Name != "" {
-		a.Name, _ = textAt(entry, id.Name)
+		a.Name, _ = pointer.Text(entry, id.Name)
 	}
 	details := map[string]any{}
-	for name, pointer := range id.Details {
-		if v, ok := at(entry, pointer); ok {
+	for name, path := range id.Details {
+		if v, ok := pointer.At(entry, path); ok {
 			details[name] = v
 		}
 	}
