@@ -108,7 +108,11 @@ func (db *DB) IntegrationsWith(ctx context.Context, o account.Owner, e connectio
 
 func (db *DB) SaveIntegration(ctx context.Context, in *integration.Integration, messages []integration.Message, then *job.New) error {
 	err := db.Write(ctx, func(tx *Tx) error {
-		err := tx.ExecOne(`UPDATE integrations SET status = $1, config = $2, secrets = $3, complete = $4, version = $5, updated_at = $6, revision = revision + 1
+		was, err := One(tx, Value[abi.Status], `SELECT status FROM integrations WHERE owner = $1 AND id = $2`, in.Owner, in.ID)
+		if err != nil {
+			return err
+		}
+		err = tx.ExecOne(`UPDATE integrations SET status = $1, config = $2, secrets = $3, complete = $4, version = $5, updated_at = $6, revision = revision + 1
 			WHERE owner = $7 AND id = $8 AND revision = $9`,
 			in.Status, rawJSON(&in.Config), optional(&in.Secrets), in.Complete, in.Version, micros(&in.UpdatedAt), in.Owner, in.ID, in.Revision)
 		if fault.Is(err, fault.NotFound) {
@@ -120,8 +124,13 @@ func (db *DB) SaveIntegration(ctx context.Context, in *integration.Integration, 
 		if err := addMessages(tx, in.ID, messages); err != nil {
 			return err
 		}
-		if err := dueNow(tx, in.ID, in.UpdatedAt); err != nil || then == nil {
-			return err
+		if was != in.Status && works(in.Status) {
+			if err := dueNow(tx, in.ID, in.UpdatedAt); err != nil {
+				return err
+			}
+		}
+		if then == nil {
+			return nil
 		}
 		_, _, err = enqueue(tx, *then)
 		return err
@@ -129,7 +138,13 @@ func (db *DB) SaveIntegration(ctx context.Context, in *integration.Integration, 
 	if err == nil {
 		in.Revision++
 	}
-	return at("store.SaveIntegration", err, nil)
+	return at("store.SaveIntegration", err, noSuchIntegration)
+}
+
+func works(s abi.Status) bool { return s == abi.StatusEnabled || s == abi.StatusProcessing }
+
+func (db *DB) AppendMessages(ctx context.Context, o account.Owner, id integration.ID, messages []integration.Message) error {
+	return db.writeOwned(ctx, "store.AppendMessages", o, id, func(tx *Tx) error { return addMessages(tx, id, messages) })
 }
 
 // dueNow lets jobs of a record that were put aside try again; those that failed keep their back-off.
@@ -168,18 +183,26 @@ func (db *DB) MessagesOf(ctx context.Context, o account.Owner, id integration.ID
 	return found, at("store.MessagesOf", err, nil)
 }
 
-func (db *DB) ReceiveEvent(ctx context.Context, e *integration.Event, then job.New) (existed bool, err error) {
+func (db *DB) ReceiveEvent(ctx context.Context, e *integration.Event, then job.New, maxWaiting int) (existed bool, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
-		n, err := tx.Exec(`INSERT INTO events (id, integration_id, owner, webhook, dedupe, data, received_at)
-			SELECT $1, id, owner, $2, $3, $4, $5 FROM integrations WHERE owner = $6 AND id = $7
+		n, err := tx.Exec(`INSERT INTO events (id, integration_id, owner, webhook, dedupe, data, received_at, job_id)
+			SELECT $1, id, owner, $2, $3, $4, $5, $6 FROM integrations WHERE owner = $7 AND id = $8
 			ON CONFLICT (integration_id, webhook, dedupe) DO NOTHING`,
-			e.ID, e.Webhook, e.Dedupe, asJSON(e.Data), micros(&e.ReceivedAt), e.Owner, e.Integration)
+			e.ID, e.Webhook, e.Dedupe, asJSON(e.Data), micros(&e.ReceivedAt), then.ID, e.Owner, e.Integration)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			existed = true
+		if existed = n == 0; existed {
 			return ownedBy(tx, e.Owner, e.Integration)
+		}
+		waiting, err := One(tx, Value[int], `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE lane = $1 AND state = 'queued' LIMIT $2)`, then.Lane, maxWaiting)
+		if err != nil {
+			return err
+		}
+		if waiting >= maxWaiting {
+			full := fault.New(fault.RateLimited, "store.ReceiveEvent", "%d events of this integration wait to be worked off; send this one again later", waiting)
+			full.RetryAfter = time.Minute
+			return full
 		}
 		_, _, err = enqueue(tx, then)
 		return err
@@ -198,7 +221,7 @@ func (db *DB) EventByID(ctx context.Context, o account.Owner, id integration.Eve
 func (db *DB) PruneEvents(ctx context.Context, before time.Time, limit int) (n int, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		n, err = tx.Exec(`DELETE FROM events WHERE id IN (SELECT id FROM events WHERE received_at < $1
-			AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.owner = events.owner AND jobs.lane = events.integration_id AND jobs.state <> 'done')
+			AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = events.job_id AND jobs.state <> 'done')
 			ORDER BY received_at LIMIT $2)`, micros(&before), limit)
 		return err
 	})
@@ -232,7 +255,7 @@ func (db *DB) MappingBySource(ctx context.Context, o account.Owner, id integrati
 	return v, at("store.MappingBySource", err, says{fault.NotFound: "no such mapping"})
 }
 
-func (db *DB) PutMappings(ctx context.Context, o account.Owner, id integration.ID, entries []integration.Mapping, ifAbsent bool, now time.Time) (stored bool, err error) {
+func (db *DB) PutMappings(ctx context.Context, o account.Owner, id integration.ID, entries []integration.Mapping, ifAbsent bool, maxBytes int, now time.Time) (stored bool, err error) {
 	err = db.writeOwned(ctx, "store.PutMappings", o, id, func(tx *Tx) error {
 		stored = false
 		for _, e := range entries {
@@ -244,25 +267,47 @@ func (db *DB) PutMappings(ctx context.Context, o account.Owner, id integration.I
 				return err
 			}
 		}
+		more := 0
 		for _, e := range entries {
-			_, err := tx.Exec(`INSERT INTO mappings (integration_id, set_name, source_id, value, updated_at) VALUES ($1, $2, $3, $4, $5)
-				ON CONFLICT (integration_id, set_name, source_id) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`,
+			freed, err := takeMapping(tx, id, e.Set, e.SourceID)
+			if err != nil {
+				return err
+			}
+			_, err = tx.Exec(`INSERT INTO mappings (integration_id, set_name, source_id, value, updated_at) VALUES ($1, $2, $3, $4, $5)`,
 				id, e.Set, e.SourceID, rawJSON(&e.Value), micros(&now))
 			if err != nil {
 				return err
 			}
+			more += len(e.Set) + len(e.SourceID) + len(e.Value) + valueOverhead - freed
+		}
+		n, err := tx.Exec(`UPDATE integrations SET mapping_bytes = mapping_bytes + $1 WHERE id = $2 AND ($1 <= 0 OR mapping_bytes + $1 <= $3)`, more, id, maxBytes)
+		if err == nil && n == 0 {
+			return fault.New(fault.TooLarge, "store.PutMappings", "the mappings of this integration would exceed %d bytes; delete some first", maxBytes).On(fault.Guest)
 		}
 		stored = true
-		return nil
+		return err
 	})
 	return stored && err == nil, err
 }
 
 func (db *DB) DeleteMapping(ctx context.Context, o account.Owner, id integration.ID, set, source string) error {
 	return db.writeOwned(ctx, "store.DeleteMapping", o, id, func(tx *Tx) error {
-		_, err := tx.Exec(`DELETE FROM mappings WHERE integration_id = $1 AND set_name = $2 AND source_id = $3`, id, set, source)
+		freed, err := takeMapping(tx, id, set, source)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`UPDATE integrations SET mapping_bytes = mapping_bytes - $1 WHERE id = $2`, freed, id)
 		return err
 	})
+}
+
+// takeMapping deletes an entry and returns what it cost, 0 if there was none.
+func takeMapping(tx *Tx, id integration.ID, set, source string) (int, error) {
+	was, err := One(tx, Value[string], `DELETE FROM mappings WHERE integration_id = $1 AND set_name = $2 AND source_id = $3 RETURNING value`, id, set, source)
+	if fault.Is(err, fault.NotFound) {
+		return 0, nil
+	}
+	return len(set) + len(source) + len(was) + valueOverhead, err
 }
 
 func (db *DB) Mappings(ctx context.Context, o account.Owner, id integration.ID, set, after string, limit int) ([]integration.Mapping, error) {
@@ -342,7 +387,7 @@ func (db *DB) KeepWebhookSecret(ctx context.Context, o account.Owner, id integra
 
 func (db *DB) EnqueueFor(ctx context.Context, o account.Owner, id integration.ID, n job.New, maxWaiting int) (jid job.ID, existed bool, err error) {
 	err = db.writeOwned(ctx, "store.EnqueueFor", o, id, func(tx *Tx) error {
-		waiting, err := One(tx, Value[int], `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE lane = $1 AND state = 'queued' LIMIT $2)`, n.Lane, maxWaiting)
+		waiting, err := One(tx, Value[int], `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE lane = $1 AND state = 'queued' AND unique_key IS NOT NULL LIMIT $2)`, n.Lane, maxWaiting)
 		if err != nil {
 			return err
 		}
@@ -367,28 +412,43 @@ func settleWith(tx *Tx, with any, now time.Time) error {
 
 func settleIntegration(tx *Tx, s *integration.Settled, now time.Time) error {
 	if s.Remove {
-		if _, err := tx.Exec(`DELETE FROM integrations WHERE owner = $1 AND id = $2`, s.Owner, s.Integration); err != nil {
-			return err
-		}
-		_, err := tx.Exec(`DELETE FROM jobs WHERE owner = $1 AND lane = $2 AND state = 'queued'`, s.Owner, string(s.Integration))
-		return err
+		return removeIntegration(tx, s.Owner, s.Integration)
 	}
-	if s.Status != "" {
-		n, err := tx.Exec(`UPDATE integrations SET status = $1, updated_at = $2, revision = revision + 1
-			WHERE owner = $3 AND id = $4 AND status IN (SELECT value FROM json_each($5))`, s.Status, micros(&now), s.Owner, s.Integration, asJSON(s.From))
-		if err != nil || n == 0 {
-			return err
-		}
-		if s.Status != abi.StatusError {
-			if err := dueNow(tx, s.Integration, now); err != nil {
-				return err
-			}
-		}
-	} else if err := ownedBy(tx, s.Owner, s.Integration); err != nil {
+	if s.Status == "" && !s.Born {
+		err := ownedBy(tx, s.Owner, s.Integration)
 		if fault.Is(err, fault.NotFound) {
 			return nil // removed meanwhile
 		}
+		if err != nil {
+			return err
+		}
+		return addMessages(tx, s.Integration, s.Messages)
+	}
+	after, err := One(tx, Value[abi.Status], `UPDATE integrations SET updated_at = $1, revision = revision + 1,
+		status = CASE WHEN NOT $2 THEN $3 WHEN complete THEN 'ENABLED' ELSE 'NEEDS_CONFIG' END
+		WHERE owner = $4 AND id = $5 AND status IN (SELECT value FROM json_each($6))
+		AND (NOT $7 OR EXISTS (SELECT 1 FROM integration_members AS m JOIN entities AS e ON e.id = m.entity_id
+			JOIN credentials AS c ON c.id = e.credential_id WHERE m.integration_id = integrations.id AND c.status = 'invalid'))
+		RETURNING status`, micros(&now), s.Born, s.Status, s.Owner, s.Integration, asJSON(s.From), s.IfRefused)
+	if fault.Is(err, fault.NotFound) {
+		return nil // moved on meanwhile
+	}
+	if err != nil {
 		return err
 	}
+	if works(after) {
+		if err := dueNow(tx, s.Integration, now); err != nil {
+			return err
+		}
+	}
 	return addMessages(tx, s.Integration, s.Messages)
+}
+
+// removeIntegration deletes a record with all that belongs to it.
+func removeIntegration(tx *Tx, o account.Owner, id integration.ID) error {
+	if _, err := tx.Exec(`DELETE FROM integrations WHERE owner = $1 AND id = $2`, o, id); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM jobs WHERE owner = $1 AND lane = $2 AND state = 'queued'`, o, string(id))
+	return err
 }

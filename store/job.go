@@ -12,12 +12,12 @@ import (
 
 var _ job.Store = (*DB)(nil)
 
-const jobColumns = `id, owner, lane, kind, payload, state, attempt, max_attempts, run_at, unique_key, last_error, epoch, lease_until, created_at, finished_at`
+const jobColumns = `id, owner, lane, kind, payload, state, attempt, max_attempts, run_at, unique_key, deadline, last_error, epoch, lease_until, created_at, finished_at`
 
 func scanJob(row Row) (*job.Job, error) {
 	j := new(job.Job)
 	return j, row.Scan(&j.ID, &j.Owner, &j.Lane, &j.Kind, rawJSON(&j.Payload), &j.State, &j.Attempt, &j.MaxAttempts, micros(&j.RunAt),
-		optional(&j.UniqueKey), optional(&j.LastError), &j.Epoch, micros(&j.LeaseUntil), micros(&j.CreatedAt), micros(&j.FinishedAt))
+		optional(&j.UniqueKey), micros(&j.Deadline), optional(&j.LastError), &j.Epoch, micros(&j.LeaseUntil), micros(&j.CreatedAt), micros(&j.FinishedAt))
 }
 
 var noSuchJob = says{fault.NotFound: "no such job"}
@@ -36,7 +36,7 @@ func enqueue(tx *Tx, n job.New) (id job.ID, existed bool, err error) {
 		return "", false, err
 	}
 	if n.UniqueKey != "" {
-		id, err := One(tx, Value[job.ID], `SELECT id FROM jobs WHERE unique_key = $1 AND state IN ('queued', 'running')`, n.UniqueKey)
+		id, err := One(tx, Value[job.ID], `SELECT id FROM jobs WHERE unique_key = $1 AND ($2 OR state IN ('queued', 'running')) LIMIT 1`, n.UniqueKey, n.Once)
 		if err == nil {
 			return id, true, nil
 		}
@@ -50,12 +50,15 @@ func enqueue(tx *Tx, n job.New) (id job.ID, existed bool, err error) {
 	if n.RunAt.IsZero() {
 		n.RunAt = n.CreatedAt
 	}
+	if n.Deadline.IsZero() {
+		n.Deadline = n.CreatedAt.Add(job.DefaultPatience)
+	}
 	if len(n.Payload) == 0 {
 		n.Payload = json.RawMessage(`{}`)
 	}
-	_, err = tx.Exec(`INSERT INTO jobs (id, owner, lane, kind, payload, state, max_attempts, run_at, unique_key, created_at)
-		VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9)`,
-		n.ID, n.Owner, n.Lane, n.Kind, rawJSON(&n.Payload), n.MaxAttempts, micros(&n.RunAt), optional(&n.UniqueKey), micros(&n.CreatedAt))
+	_, err = tx.Exec(`INSERT INTO jobs (id, owner, lane, kind, payload, state, max_attempts, run_at, unique_key, deadline, created_at)
+		VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10)`,
+		n.ID, n.Owner, n.Lane, n.Kind, rawJSON(&n.Payload), n.MaxAttempts, micros(&n.RunAt), optional(&n.UniqueKey), micros(&n.Deadline), micros(&n.CreatedAt))
 	return n.ID, false, err
 }
 
@@ -70,11 +73,15 @@ func (db *DB) ClaimJobs(ctx context.Context, worker string, now, leaseUntil time
 				SELECT min(id) FROM jobs AS due
 				WHERE state = 'queued' AND run_at <= $3
 				AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.lane = due.lane AND other.state = 'running')
-				GROUP BY lane ORDER BY min(id) LIMIT $4)
+				GROUP BY lane, owner
+				ORDER BY (SELECT count(*) FROM jobs AS busy WHERE busy.owner = due.owner AND busy.state = 'running'), min(id) LIMIT $4)
 			RETURNING `+jobColumns, worker, micros(&leaseUntil), micros(&now), n)
 		return err
 	})
-	return jobs, at("store.ClaimJobs", err, nil)
+	if err != nil {
+		return nil, at("store.ClaimJobs", err, nil) // what was not committed is not claimed
+	}
+	return jobs, nil
 }
 
 // nothingDue spares an idle host the write.
@@ -129,9 +136,8 @@ func (db *DB) SettleJob(ctx context.Context, id job.ID, epoch int64, now time.Ti
 
 func (db *DB) RecoverJobs(ctx context.Context, now time.Time, all bool) (n int, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
-		n, err = tx.Exec(`UPDATE jobs SET state = CASE WHEN attempt >= 2 * max_attempts THEN 'dead' ELSE 'queued' END,
-			finished_at = CASE WHEN attempt >= 2 * max_attempts THEN $1 END, last_error = 'the worker was lost',
-			lease_owner = NULL, lease_until = NULL WHERE state = 'running' AND ($2 OR lease_until < $1)`, micros(&now), all)
+		n, err = tx.Exec(`UPDATE jobs SET state = 'queued', last_error = 'the worker was lost', lease_owner = NULL, lease_until = NULL
+			WHERE state = 'running' AND ($2 OR lease_until < $1)`, micros(&now), all)
 		return err
 	})
 	return n, at("store.RecoverJobs", err, nil)
@@ -158,14 +164,17 @@ func (db *DB) ReplayJob(ctx context.Context, o account.Owner, id job.ID, now tim
 		if state != job.Dead && state != job.Halted {
 			return fault.New(fault.Conflict, "store.ReplayJob", "only a dead or halted job can be replayed; this one is %s", state)
 		}
-		return tx.ExecOne(`UPDATE jobs SET state = 'queued', attempt = 0, run_at = $1, finished_at = NULL WHERE owner = $2 AND id = $3`, micros(&now), o, id)
+		patience := now.Add(job.DefaultPatience)
+		return tx.ExecOne(`UPDATE jobs SET state = 'queued', attempt = 0, run_at = $1, deadline = $2, finished_at = NULL WHERE owner = $3 AND id = $4`,
+			micros(&now), micros(&patience), o, id)
 	})
 	return at("store.ReplayJob", err, noSuchJob)
 }
 
-func (db *DB) PruneJobs(ctx context.Context, before time.Time, limit int) (n int, err error) {
+func (db *DB) PruneJobs(ctx context.Context, done, failed time.Time, limit int) (n int, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
-		n, err = tx.Exec(`DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state = 'done' AND finished_at < $1 LIMIT $2)`, micros(&before), limit)
+		n, err = tx.Exec(`DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < CASE WHEN state = 'done' THEN $1 ELSE $2 END
+			AND finished_at < $1 LIMIT $3)`, micros(&done), micros(&failed), limit)
 		return err
 	})
 	return n, at("store.PruneJobs", err, nil)

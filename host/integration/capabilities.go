@@ -20,8 +20,10 @@ const (
 	maxEntries  = 1000
 	maxMessages = 100
 	maxDelay    = 366 * 24 * time.Hour
-	maxStorage  = 32 << 20 // bytes of keys and values of a record
-	maxWaiting  = 10_000   // jobs of a record
+	maxStorage  = 32 << 20  // bytes of keys and values of a record
+	maxMapped   = 256 << 20 // bytes of mappings of a record
+	maxEnqueued = 10_000    // waiting jobs of a record that its guests enqueued
+	maxReceived = 50_000    // waiting jobs of a record at which vendors are asked to come later
 )
 
 func guestFault(kind fault.Kind, format string, args ...any) error {
@@ -120,7 +122,7 @@ func (c *mapping) Put(ctx context.Context, q abi.MappingPut) (abi.MappingPutResu
 		}
 		entries = append(entries, Mapping{Set: e.Set, SourceID: e.SourceID, Value: e.Value})
 	}
-	stored, err := c.s.Store.PutMappings(ctx, c.in.Owner, c.in.ID, entries, q.IfAbsent, c.s.now())
+	stored, err := c.s.Store.PutMappings(ctx, c.in.Owner, c.in.ID, entries, q.IfAbsent, maxMapped, c.s.now())
 	return abi.MappingPutResult{Stored: stored}, err
 }
 
@@ -163,26 +165,24 @@ func (c *queue) Enqueue(ctx context.Context, q abi.QueueEnqueue) (abi.QueueJob, 
 	}
 	n := c.s.eventJob(c.in, q.Event, payload{Data: q.Data})
 	n.RunAt = n.CreatedAt.Add(time.Duration(q.DelayMS) * time.Millisecond)
-	n.UniqueKey = c.unique(q.UniqueKey)
-	id, existed, err := c.s.Store.EnqueueFor(ctx, c.in.Owner, c.in.ID, n, maxWaiting)
+	n.UniqueKey, n.Once = c.unique(q)
+	id, existed, err := c.s.Store.EnqueueFor(ctx, c.in.Owner, c.in.ID, n, maxEnqueued)
 	if err == nil && !existed {
 		c.s.wake()
 	}
 	return abi.QueueJob{ID: string(id), Existed: existed}, err
 }
 
-// unique keeps keys of different records apart. A repeated try of a delivery enqueues the same work under the same key.
-func (c *queue) unique(key string) string {
+// unique keeps keys of different records apart. Without a key of the guest's own, a repeated try of a delivery enqueues
+// the same work once for good, also when the first was worked off meanwhile.
+func (c *queue) unique(q abi.QueueEnqueue) (key string, once bool) {
 	switch {
-	case key != "":
-		return string(c.in.ID) + "|" + key
+	case q.UniqueKey != "":
+		return string(c.in.ID) + "|" + q.UniqueKey, false
 	case c.delivery == "":
-		return ""
+		return string(c.in.ID) + "|" + rand.Text(), false
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.enq++
-	return fmt.Sprintf("%s|%s|%d", c.in.ID, c.delivery, c.enq)
+	return string(c.in.ID) + "|" + (*run)(c).key(q.Event+"\x00"+string(q.Data)), true
 }
 
 // record serves the guest's changes of its own record.
@@ -198,6 +198,9 @@ func (c *record) Update(ctx context.Context, q abi.IntegrationUpdate) (abi.Integ
 			return abi.Integration{}, guestFault(fault.Invalid, "message level %q is unknown", m.Level)
 		}
 		messages = append(messages, Message{Level: m.Level, Title: clip(m.Title, 200), Message: clip(m.Message, 4000), At: c.s.now()})
+	}
+	if q.Status == "" && len(q.Config) == 0 {
+		return c.note(ctx, messages)
 	}
 	for range 5 { // somebody else may change the record at the same time
 		in, err := c.s.Store.IntegrationByID(ctx, c.in.Owner, c.in.ID)
@@ -218,6 +221,18 @@ func (c *record) Update(ctx context.Context, q abi.IntegrationUpdate) (abi.Integ
 		return (*run)(c).record(ctx, in)
 	}
 	return abi.Integration{}, fault.New(fault.Conflict, "integration.update", "the integration keeps changing; try again")
+}
+
+// note appends messages, which never stands in the way of other changes.
+func (c *record) note(ctx context.Context, messages []Message) (abi.Integration, error) {
+	if err := c.s.Store.AppendMessages(ctx, c.in.Owner, c.in.ID, messages); err != nil {
+		return abi.Integration{}, err
+	}
+	in, err := c.s.Store.IntegrationByID(ctx, c.in.Owner, c.in.ID)
+	if err != nil {
+		return abi.Integration{}, err
+	}
+	return (*run)(c).record(ctx, in)
 }
 
 func (c *record) change(in *Integration, q abi.IntegrationUpdate) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/account"
+	"github.com/frigg-host/frigg-host/host/connection"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/plugin"
@@ -24,7 +25,7 @@ const eventAge = 30 * 24 * time.Hour
 
 // Prune forgets old events, a bounded number in one call, and returns how many.
 func (s *Service) Prune(ctx context.Context) (int, error) {
-	return s.Store.PruneEvents(ctx, s.now().Add(-eventAge), 10_000)
+	return s.Store.PruneEvents(ctx, s.now().Add(-eventAge), 1000)
 }
 
 // payload is what a delivery job carries.
@@ -61,7 +62,8 @@ func (s *Service) Work(ctx context.Context, j *job.Job) job.Outcome {
 	case Wait:
 		return job.Outcome{Defer: waiting}
 	}
-	return s.settle(in, p.Event, s.deliver(ctx, j, in, p))
+	err = s.deliver(ctx, j, in, p)
+	return s.settle(in, p.Event, err, s.refusedAccount(ctx, in, err))
 }
 
 // deliver runs the guest.
@@ -98,13 +100,13 @@ func lifecycle(event string) bool {
 	return event == abi.EventOnCreate || event == abi.EventOnUpdate || event == abi.EventOnDelete
 }
 
-// settle says what a try means for the job and for the record.
-func (s *Service) settle(in *Integration, event string, err error) job.Outcome {
+// settle says what a try means for the job and for the record. refused: the credential of an account is no longer good.
+func (s *Service) settle(in *Integration, event string, err error, refused bool) job.Outcome {
 	o := job.Outcome{Err: err, Halt: asksToHalt(err)}
-	if refusedByVendor(err) && event != abi.EventOnDelete {
+	if refused && event != abi.EventOnDelete {
 		o.Defer = waiting // authorising again makes it due
 	}
-	o.With = func(st job.Settlement) any { return s.settled(in, event, err, st) }
+	o.With = func(st job.Settlement) any { return s.settled(in, event, err, refused, st) }
 	return o
 }
 
@@ -113,26 +115,36 @@ func asksToHalt(err error) bool {
 	return errors.As(err, &h)
 }
 
-// refusedByVendor reports whether the credential of an account is no longer good.
-func refusedByVendor(err error) bool {
-	return fault.Is(err, fault.Unauthorized) && fault.SideOf(err) == fault.Remote
+// refusedAccount reports whether a failure comes of a credential that is no longer good. A vendor may also refuse a single
+// thing; that is an ordinary failure.
+func (s *Service) refusedAccount(ctx context.Context, in *Integration, err error) bool {
+	if !fault.Is(err, fault.Unauthorized) || fault.SideOf(err) != fault.Remote {
+		return false
+	}
+	for _, m := range in.Members {
+		e, err := s.Connections.OwnedEntity(ctx, in.Owner, m.Entity)
+		if err == nil && e.Status == connection.Invalid {
+			return true
+		}
+	}
+	return false
 }
 
 var working = []abi.Status{abi.StatusEnabled, abi.StatusProcessing, abi.StatusNeedsConfig, abi.StatusInCreation}
 
 // settled is what the record gets in the act that settles the job.
-func (s *Service) settled(in *Integration, event string, err error, st job.Settlement) any {
+func (s *Service) settled(in *Integration, event string, err error, refused bool, st job.Settlement) any {
 	out := &Settled{Owner: in.Owner, Integration: in.ID}
 	final := st.State != job.Queued
 	switch {
 	case final && event == abi.EventOnDelete:
 		out.Remove = true
 	case err == nil && event == abi.EventOnCreate:
-		out.Status, out.From = born(in.Complete), []abi.Status{abi.StatusInCreation, abi.StatusError}
+		out.Born, out.From = true, []abi.Status{abi.StatusInCreation, abi.StatusError}
 	case err == nil:
 		return nil
-	case refusedByVendor(err):
-		out.Status, out.From = abi.StatusError, working
+	case refused && !final:
+		out.Status, out.From, out.IfRefused = abi.StatusError, working, true
 		out.Messages = []Message{{Level: abi.MessageLevelError, Title: "Authorise again", Message: fault.PublicMessage(err), At: s.now()}}
 	case final:
 		if event == abi.EventOnCreate {

@@ -84,7 +84,7 @@ func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name st
 	if Decide(record.Status, event) == Discard {
 		return reply, nil
 	}
-	existed, err := s.Store.ReceiveEvent(ctx, e, s.eventJob(record, event, payload{Stored: e.ID}))
+	existed, err := s.Store.ReceiveEvent(ctx, e, s.eventJob(record, event, payload{Stored: e.ID}), maxReceived)
 	if err != nil {
 		return abi.HTTPReply{}, err
 	}

@@ -29,8 +29,7 @@ type run struct {
 	log      *slog.Logger
 
 	mu   sync.Mutex
-	keys map[[sha256.Size]byte]int // how often an equal remote request was made
-	enq  int
+	keys map[[sha256.Size]byte]int // how often an equal request was made
 }
 
 // newRun prepares a call and describes the record to the guest: secret fields of the configuration as handles.

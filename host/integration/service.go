@@ -77,6 +77,9 @@ func (s *Service) Create(ctx context.Context, a account.Actor, entities []connec
 	if err := a.Valid(); err != nil {
 		return nil, err
 	}
+	if len(config) > maxConfig {
+		return nil, fault.New(fault.TooLarge, op, "config has %d bytes, at most %d are allowed", len(config), maxConfig)
+	}
 	patch, err := decodeObject(op, config)
 	if err != nil {
 		return nil, err
@@ -193,64 +196,108 @@ type Change struct {
 	Status *abi.Status
 }
 
-// Update changes configuration or status; after a change of configuration ON_UPDATE is enqueued with it.
+// maxConfig bounds what one change of a configuration may bring, in bytes.
+const maxConfig = 256 << 10
+
+// Update changes configuration or status; after a change of configuration ON_UPDATE is enqueued with it. A change that
+// somebody else makes at the same time is taken in.
 func (s *Service) Update(ctx context.Context, a account.Actor, id ID, c Change) (*Integration, error) {
-	const op = "integration.Update"
-	in, err := s.Integration(ctx, a, id)
-	if err != nil {
-		return nil, err
+	if len(c.Config) > maxConfig {
+		return nil, fault.New(fault.TooLarge, "integration.Update", "config has %d bytes, at most %d are allowed", len(c.Config), maxConfig)
 	}
-	p, err := s.integrationPlugin(in.Plugin)
-	if err != nil {
-		return nil, err
-	}
-	var then *job.New
+	tries := quick
 	if c.Config != nil {
-		patch, err := decodeObject(op, c.Config)
-		if err != nil {
-			return nil, err
-		}
-		delete(patch, typeField)
-		if err := s.configure(ctx, p, in, patch); err != nil {
-			return nil, err
-		}
-		in.Status = configured(in.Status, in.Complete)
-		n := s.eventJob(in, abi.EventOnUpdate, payload{})
-		then = &n
+		tries = 5 // each asks the guest
 	}
-	if c.Status != nil {
-		if !personMaySet(in.Status, *c.Status) {
-			return nil, fault.New(fault.Invalid, op, "status cannot go from %s to %s: DISABLED pauses an integration, ENABLED lifts a pause or an error", in.Status, *c.Status)
-		}
-		if in.Status != *c.Status {
-			in.Status = *c.Status
-			if in.Status == abi.StatusEnabled && !in.Complete {
-				in.Status = abi.StatusNeedsConfig
-			}
+	return s.persist(tries, func() (*Integration, error) { return s.update(ctx, a, id, c) })
+}
+
+// quick is how often a change is tried that only reads and writes: a guest that keeps changing its record shall not keep
+// people from pausing or deleting it.
+const quick = 100
+
+// persist repeats a change of a record that met another one.
+func (s *Service) persist(tries int, change func() (*Integration, error)) (in *Integration, err error) {
+	for range tries {
+		if in, err = change(); !fault.Is(err, fault.Conflict) {
+			break
 		}
 	}
-	in.UpdatedAt = s.now()
-	if err := s.Store.SaveIntegration(ctx, in, nil, then); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	s.wake()
 	return in, nil
 }
 
-// Delete takes the record out of sight at once and removes it after ON_DELETE was worked off.
-func (s *Service) Delete(ctx context.Context, a account.Actor, id ID) error {
+func (s *Service) update(ctx context.Context, a account.Actor, id ID, c Change) (*Integration, error) {
 	in, err := s.Integration(ctx, a, id)
+	if err != nil {
+		return nil, err
+	}
+	var then *job.New
+	if c.Config != nil {
+		if err := s.reconfigure(ctx, in, c.Config); err != nil {
+			return nil, err
+		}
+		n := s.eventJob(in, abi.EventOnUpdate, payload{})
+		then = &n
+	}
+	if c.Status != nil {
+		if err := in.set(*c.Status); err != nil {
+			return nil, err
+		}
+	}
+	in.UpdatedAt = s.now()
+	return in, s.Store.SaveIntegration(ctx, in, nil, then)
+}
+
+// reconfigure puts a patch into the configuration of in.
+func (s *Service) reconfigure(ctx context.Context, in *Integration, config json.RawMessage) error {
+	p, err := s.integrationPlugin(in.Plugin)
 	if err != nil {
 		return err
 	}
-	in.Status, in.UpdatedAt = abi.StatusInDeletion, s.now()
-	n := s.eventJob(in, abi.EventOnDelete, payload{})
-	n.MaxAttempts = 5
-	if err := s.Store.SaveIntegration(ctx, in, nil, &n); err != nil {
+	patch, err := decodeObject("integration.Update", config)
+	if err != nil {
 		return err
 	}
-	s.wake()
+	delete(patch, typeField)
+	if err := s.configure(ctx, p, in, patch); err != nil {
+		return err
+	}
+	in.Status = configured(in.Status, in.Complete)
 	return nil
+}
+
+// set is a person's change of status.
+func (in *Integration) set(to abi.Status) error {
+	if !personMaySet(in.Status, to) {
+		return fault.New(fault.Invalid, "integration.Update", "status cannot go from %s to %s: DISABLED pauses an integration, ENABLED lifts a pause or an error", in.Status, to)
+	}
+	if to == abi.StatusEnabled && in.Status != to {
+		to = born(in.Complete)
+	}
+	in.Status = to
+	return nil
+}
+
+// deletion is how long ON_DELETE may be put aside and tried before the record is removed without it.
+const deletion = time.Hour
+
+// Delete takes the record out of sight at once and removes it after ON_DELETE was worked off or cannot be.
+func (s *Service) Delete(ctx context.Context, a account.Actor, id ID) error {
+	_, err := s.persist(quick, func() (*Integration, error) {
+		in, err := s.Integration(ctx, a, id)
+		if err != nil {
+			return nil, err
+		}
+		in.Status, in.UpdatedAt = abi.StatusInDeletion, s.now()
+		n := s.eventJob(in, abi.EventOnDelete, payload{})
+		n.MaxAttempts, n.Deadline = 5, n.CreatedAt.Add(deletion)
+		return in, s.Store.SaveIntegration(ctx, in, nil, &n)
+	})
+	return err
 }
 
 // Problem is an account that does not work.
@@ -285,17 +332,23 @@ func (s *Service) Reauthorized(ctx context.Context, o account.Owner, e connectio
 		return err
 	}
 	for _, in := range records {
-		if in.Status != abi.StatusError {
-			continue
-		}
-		in.Status, in.UpdatedAt = born(in.Complete), s.now()
-		note := Message{Level: abi.MessageLevelInfo, Title: "Authorised again", Message: "Work goes on.", At: s.now()}
-		if err := s.Store.SaveIntegration(ctx, in, []Message{note}, nil); err != nil && !fault.Is(err, fault.Conflict) {
+		_, err := s.persist(quick, func() (*Integration, error) { return s.lift(ctx, o, in.ID) })
+		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
 	}
-	s.wake()
 	return nil
+}
+
+// lift ends the error of a record.
+func (s *Service) lift(ctx context.Context, o account.Owner, id ID) (*Integration, error) {
+	in, err := s.Store.IntegrationByID(ctx, o, id)
+	if err != nil || in.Status != abi.StatusError {
+		return in, err
+	}
+	in.Status, in.UpdatedAt = born(in.Complete), s.now()
+	note := Message{Level: abi.MessageLevelInfo, Title: "Authorised again", Message: "Work goes on.", At: s.now()}
+	return in, s.Store.SaveIntegration(ctx, in, []Message{note}, nil)
 }
 
 // Option is what a user may create.

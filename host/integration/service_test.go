@@ -196,6 +196,20 @@ func (h *house) work() (*job.Job, job.Settlement) {
 	return jobs[0], s
 }
 
+// credential makes ada's account refused or good, as the connection room does.
+func (h *house) credential(good bool) {
+	h.t.Helper()
+	_, c, err := h.db.Connection(h.t.Context(), h.ada.Owner, h.entity)
+	if err == nil && good {
+		_, err = h.db.RestoreCredential(h.t.Context(), c, h.now)
+	} else if err == nil {
+		_, err = h.db.InvalidateCredential(h.t.Context(), c, "", h.now)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 func (h *house) status(id integration.ID) abi.Status {
 	h.t.Helper()
 	in, err := h.db.IntegrationByID(h.t.Context(), h.ada.Owner, id)
@@ -472,7 +486,7 @@ func TestReceive_RefusedLeavesNothing(t *testing.T) {
 // failing is a store that cannot commit an event.
 type failing struct{ integration.Store }
 
-func (failing) ReceiveEvent(context.Context, *integration.Event, job.New) (bool, error) {
+func (failing) ReceiveEvent(context.Context, *integration.Event, job.New, int) (bool, error) {
 	return false, fault.New(fault.Unavailable, "test", "the disk is full")
 }
 
@@ -492,6 +506,7 @@ func TestWork_ARefusedCredentialStopsAndAuthorisingAgainGoesOn(t *testing.T) {
 	h := newHouse(t)
 	in := h.enabled(`{"type":"sync"}`)
 	refused := true
+	h.credential(false)
 	h.guests[abi.ExportHandleEvent] = func(context.Context, plugin.Call) (any, error) {
 		if refused {
 			return nil, &fault.Error{Kind: fault.Unauthorized, Side: fault.Remote, Msg: "authorise again"}
@@ -519,6 +534,7 @@ func TestWork_ARefusedCredentialStopsAndAuthorisingAgainGoesOn(t *testing.T) {
 		t.Errorf("messages %+v, %v", messages, err)
 	}
 	refused = false
+	h.credential(true)
 	if err := h.s.Reauthorized(t.Context(), h.ada.Owner, h.entity); err != nil {
 		t.Fatal(err)
 	}
@@ -529,6 +545,52 @@ func TestWork_ARefusedCredentialStopsAndAuthorisingAgainGoesOn(t *testing.T) {
 		if _, s := h.work(); s.State != job.Done {
 			t.Errorf("event %s: %s", s.State, s.Error)
 		}
+	}
+}
+
+func TestWork_OneRefusalWithAGoodCredentialIsAnOrdinaryFailure(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	in := h.enabled(`{"type":"sync"}`)
+	h.guests[abi.ExportHandleEvent] = func(context.Context, plugin.Call) (any, error) {
+		return nil, &fault.Error{Kind: fault.Unauthorized, Side: fault.Remote, Msg: "not for you"}
+	}
+	if _, err := h.s.Receive(t.Context(), "sync", in.ID, "", h.signed(in, "1", `{}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, s := h.work(); s.State != job.Halted {
+		t.Errorf("the event is %s", s.State)
+	}
+	if s := h.status(in.ID); s != abi.StatusEnabled {
+		t.Errorf("record is %s", s)
+	}
+}
+
+func TestDelete_GoesThroughWhileTheGuestKeepsWriting(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	in := h.enabled(`{"type":"sync"}`)
+	stop, busy := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(busy)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				current, err := h.db.IntegrationByID(context.Background(), h.ada.Owner, in.ID)
+				if err == nil {
+					current.Config = json.RawMessage(`{"days":7}`)
+					_ = h.db.SaveIntegration(context.Background(), current, nil, nil)
+				}
+			}
+		}
+	}()
+	err := h.s.Delete(t.Context(), h.ada, in.ID)
+	close(stop)
+	<-busy
+	if err != nil {
+		t.Errorf("the owner could not delete: %v", err)
 	}
 }
 
@@ -576,7 +638,9 @@ func TestCapabilities_RepeatedTriesEnqueueOnceAndKeepTheirKeys(t *testing.T) {
 	if _, err := h.s.Receive(t.Context(), "sync", in.ID, "", h.signed(in, "1", `{}`)); err != nil {
 		t.Fatal(err)
 	}
+	h.credential(false)
 	h.work()
+	h.credential(true)
 	if err := h.s.Reauthorized(t.Context(), h.ada.Owner, h.entity); err != nil {
 		t.Fatal(err)
 	}

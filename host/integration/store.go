@@ -25,24 +25,28 @@ type Store interface {
 	// signature of the request is checked against a secret of that record before anything follows.
 	IntegrationForWebhook(ctx context.Context, id ID) (*Integration, error)
 	// SaveIntegration writes status, configuration and completeness of in if the record is still at in.Revision, which it
-	// counts up, else fault.Conflict. Messages are appended, then is enqueued unless nil, and jobs of the record that
-	// wait for better times become due.
+	// counts up, else fault.Conflict. Messages are appended, and then is enqueued unless nil. If the status becomes one in
+	// which the record works, its jobs that were put aside become due.
 	SaveIntegration(ctx context.Context, in *Integration, messages []Message, then *job.New) error
+	// AppendMessages adds messages to a record, whatever else happens to it.
+	AppendMessages(ctx context.Context, o account.Owner, id ID, messages []Message) error
 	// MessagesOf lists messages of an integration, oldest first, at most the newest 100 of each level.
 	MessagesOf(ctx context.Context, o account.Owner, id ID) ([]Message, error)
 	// IntegrationsWith lists the records in which an entity takes part.
 	IntegrationsWith(ctx context.Context, o account.Owner, e connection.EntityID) ([]*Integration, error)
 
-	// ReceiveEvent saves e and enqueues then; if an event with its Dedupe is there, it saves nothing and says so.
-	ReceiveEvent(ctx context.Context, e *Event, then job.New) (existed bool, err error)
+	// ReceiveEvent saves e and enqueues then; if an event with its Dedupe is there, it saves nothing and says so. Returns
+	// fault.RateLimited when maxWaiting jobs of the record wait.
+	ReceiveEvent(ctx context.Context, e *Event, then job.New, maxWaiting int) (existed bool, err error)
 	EventByID(ctx context.Context, o account.Owner, id EventID) (*Event, error)
-	// PruneEvents removes up to limit events that came before and whose record has no work waiting or failed, and returns
-	// how many. A redelivery that comes later is a new event.
+	// PruneEvents removes up to limit events that came before and whose job is done or forgotten, and returns how many. A
+	// redelivery that comes later is a new event.
 	PruneEvents(ctx context.Context, before time.Time, limit int) (int, error)
 
 	MappingBySource(ctx context.Context, o account.Owner, id ID, set, source string) (json.RawMessage, error)
-	// PutMappings writes all entries or, with ifAbsent and one of them there, none.
-	PutMappings(ctx context.Context, o account.Owner, id ID, entries []Mapping, ifAbsent bool, now time.Time) (stored bool, err error)
+	// PutMappings writes all entries or, with ifAbsent and one of them there, none. Returns fault.TooLarge if the mappings
+	// of the record would then exceed maxBytes.
+	PutMappings(ctx context.Context, o account.Owner, id ID, entries []Mapping, ifAbsent bool, maxBytes int, now time.Time) (stored bool, err error)
 	DeleteMapping(ctx context.Context, o account.Owner, id ID, set, source string) error
 	Mappings(ctx context.Context, o account.Owner, id ID, set, after string, limit int) ([]Mapping, error)
 
@@ -58,7 +62,7 @@ type Store interface {
 	KeepWebhookSecret(ctx context.Context, o account.Owner, id ID, webhook, sealed string, now time.Time) (string, error)
 
 	// EnqueueFor enqueues work of an integration of the owner; existed is true when its UniqueKey waits already. Returns
-	// fault.Exhausted when maxWaiting jobs of the record wait.
+	// fault.Exhausted when maxWaiting jobs wait that guests of the record enqueued (those with a UniqueKey).
 	EnqueueFor(ctx context.Context, o account.Owner, id ID, n job.New, maxWaiting int) (jid job.ID, existed bool, err error)
 }
 
@@ -69,6 +73,10 @@ type Settled struct {
 	// Status replaces the status if it is still one of From; empty changes nothing.
 	Status abi.Status
 	From   []abi.Status
+	// Born replaces Status: the record works, or needs configuration, by its completeness at that moment.
+	Born bool
+	// IfRefused lets Status take effect only while the credential of an account that takes part is invalid.
+	IfRefused bool
 	// Messages are appended if Status was empty or took effect.
 	Messages []Message
 	// Remove deletes the record with everything that belongs to it, its waiting jobs included.

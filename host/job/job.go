@@ -40,10 +40,18 @@ type New struct {
 	Payload   json.RawMessage
 	RunAt     time.Time // zero: now
 	UniqueKey string    // while a job with this key is queued or running no second one is enqueued; empty: no such rule
+	// Once extends that to jobs that have ended, as long as they are kept.
+	Once bool
 	// MaxAttempts bounds the tries; zero is DefaultAttempts.
 	MaxAttempts int
-	CreatedAt   time.Time
+	// Deadline ends tries that do not count; after it the next one that is put aside becomes dead. Zero is DefaultPatience
+	// after CreatedAt.
+	Deadline  time.Time
+	CreatedAt time.Time
 }
+
+// DefaultPatience is how long a job may be put aside by rate limits, refused credentials and the like.
+const DefaultPatience = 7 * 24 * time.Hour
 
 // DefaultAttempts is how often a job is tried: with the back-off of Backoff about nine hours.
 const DefaultAttempts = 12
@@ -60,6 +68,7 @@ type Job struct {
 	MaxAttempts int
 	RunAt       time.Time
 	UniqueKey   string
+	Deadline    time.Time
 	LastError   string // for people, of the last try that failed
 	CreatedAt   time.Time
 	FinishedAt  time.Time
@@ -94,8 +103,7 @@ type Store interface {
 	// SettleJob ends a claim, together with s.With. It returns fault.Conflict, and changes nothing, if the claim of this
 	// epoch is over.
 	SettleJob(ctx context.Context, id ID, epoch int64, now time.Time, s Settlement) error
-	// RecoverJobs queues running jobs whose lease ended before now, or every running job if all, and returns how many. A
-	// job that lost its worker so often that it has twice its attempts becomes dead: it may be what kills them.
+	// RecoverJobs queues running jobs whose lease ended before now, or every running job if all, and returns how many.
 	RecoverJobs(ctx context.Context, now time.Time, all bool) (int, error)
 	// NextDue returns when the next queued job is due, zero if there is none.
 	NextDue(ctx context.Context) (time.Time, error)
@@ -105,8 +113,8 @@ type Store interface {
 	Jobs(ctx context.Context, o account.Owner, states []State, before ID, limit int) ([]*Job, error)
 	// ReplayJob queues a dead or halted job again with fresh attempts. Returns fault.Conflict for other states.
 	ReplayJob(ctx context.Context, o account.Owner, id ID, now time.Time) error
-	// PruneJobs removes up to limit done jobs that finished before and returns how many.
-	PruneJobs(ctx context.Context, before time.Time, limit int) (int, error)
+	// PruneJobs removes up to limit jobs that were done before done, or halted or dead before failed, and returns how many.
+	PruneJobs(ctx context.Context, done, failed time.Time, limit int) (int, error)
 	// CountJobs counts all jobs by state, for health.
 	CountJobs(ctx context.Context) (map[State]int, error)
 }

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,8 +44,8 @@ type Workers struct {
 	Lease time.Duration
 	// Poll is how often due jobs are looked for without being woken; zero is 1 s.
 	Poll time.Duration
-	// Retain is how long done jobs are kept; zero is 7 days.
-	Retain time.Duration
+	// Retain is how long done jobs are kept, zero is 7 days; RetainFailed those that halted or died, zero is 90 days.
+	Retain, RetainFailed time.Duration
 	// Alone says that no other host works on this database, so every lease found at start is of a dead process.
 	Alone bool
 
@@ -55,19 +56,12 @@ type Workers struct {
 func (w *Workers) init() {
 	w.once.Do(func() {
 		w.wake = make(chan struct{}, 1)
-		w.Slots = orElse(w.Slots, 8)
-		w.Lease = orElse(w.Lease, 30*time.Second)
-		w.Poll = orElse(w.Poll, time.Second)
-		w.Retain = orElse(w.Retain, 7*24*time.Hour)
+		w.Slots = cmp.Or(w.Slots, 8)
+		w.Lease = cmp.Or(w.Lease, 30*time.Second)
+		w.Poll = cmp.Or(w.Poll, time.Second)
+		w.Retain = cmp.Or(w.Retain, 7*24*time.Hour)
+		w.RetainFailed = cmp.Or(w.RetainFailed, 90*24*time.Hour)
 	})
-}
-
-func orElse[T comparable](v, fallback T) T {
-	var zero T
-	if v == zero {
-		return fallback
-	}
-	return v
 }
 
 // Wake makes the workers look for due jobs at once. It never blocks and may be called before Run.
@@ -137,7 +131,7 @@ func (w *Workers) upkeep(ctx context.Context) {
 	if err := w.recover(ctx, false); err != nil && ctx.Err() == nil {
 		w.Log.Error("jobs of lost workers could not be recovered", "op", "job.upkeep", "err", err)
 	}
-	if _, err := w.Store.PruneJobs(ctx, w.Now().Add(-w.Retain), 1000); err != nil && ctx.Err() == nil {
+	if _, err := w.Store.PruneJobs(ctx, w.Now().Add(-w.Retain), w.Now().Add(-w.RetainFailed), 1000); err != nil && ctx.Err() == nil {
 		w.Log.Error("old jobs could not be removed", "op", "job.upkeep", "err", err)
 	}
 }
@@ -156,8 +150,11 @@ func (w *Workers) claim(ctx context.Context, name string, n int) []*Job {
 	}
 	now := w.Now()
 	jobs, err := w.Store.ClaimJobs(ctx, name, now, now.Add(w.Lease), n)
-	if err != nil && ctx.Err() == nil {
-		w.Log.Error("jobs could not be claimed", "op", "job.claim", "err", err)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.Log.Error("jobs could not be claimed", "op", "job.claim", "err", err)
+		}
+		return nil
 	}
 	return jobs
 }
@@ -230,18 +227,26 @@ func (w *Workers) settlement(j *Job, o Outcome, handedBack bool) Settlement {
 		msg = fault.PublicMessage(o.Err)
 	}
 	switch {
-	case handedBack && errors.Is(o.Err, context.Canceled):
+	case handedBack && (errors.Is(o.Err, context.Canceled) || fault.Is(o.Err, fault.Canceled)):
 		return Settlement{State: Queued, RunAt: now, Free: true, Error: "the host stopped"}
 	case o.Defer > 0:
-		return Settlement{State: Queued, RunAt: now.Add(o.Defer), Free: true, Error: msg}
+		return putAside(j, now, o.Defer, msg)
 	case o.Err == nil:
 		return Settlement{State: Done}
 	case o.Halt || !fault.Retryable(o.Err):
 		return Settlement{State: Halted, Error: msg}
 	case fault.Is(o.Err, fault.RateLimited):
-		return Settlement{State: Queued, RunAt: now.Add(max(fault.RetryAfterOf(o.Err), time.Second)), Free: true, Error: msg}
+		return putAside(j, now, max(fault.RetryAfterOf(o.Err), time.Second), msg)
 	case j.Last():
 		return Settlement{State: Dead, Error: msg}
 	}
 	return Settlement{State: Queued, RunAt: now.Add(max(Backoff(j.Attempt), fault.RetryAfterOf(o.Err))), Error: msg}
+}
+
+// putAside lets a job wait without counting the try, until its deadline.
+func putAside(j *Job, now time.Time, wait time.Duration, msg string) Settlement {
+	if now.After(j.Deadline) {
+		return Settlement{State: Dead, Error: cmp.Or(msg, "it could not be worked off in time")}
+	}
+	return Settlement{State: Queued, RunAt: now.Add(wait), Free: true, Error: msg}
 }

@@ -140,6 +140,46 @@ func TestWorkers_RateLimitsAndDefersDoNotCount(t *testing.T) {
 	})
 }
 
+func TestWorkers_WhatIsPutAsideEndsAtItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, 1, func(context.Context, *job.Job) job.Outcome {
+			return job.Outcome{Err: &fault.Error{Kind: fault.RateLimited, Side: fault.Remote, Msg: "slow down", RetryAfter: 10 * time.Minute}}
+		})
+		id, _, err := b.db.Enqueue(t.Context(), job.New{ID: job.NewID(), Owner: "usr_a", Lane: "a", Kind: "test", Deadline: time.Now().Add(time.Hour), CreatedAt: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if j := b.until(t, id, job.Dead); time.Since(began) < time.Hour || j.LastError != "slow down" {
+			t.Errorf("dead after %s: %q", time.Since(began), j.LastError)
+		}
+	})
+}
+
+// torn is a store whose commits of claims fail.
+type torn struct{ *store.DB }
+
+func (s torn) ClaimJobs(ctx context.Context, worker string, now, until time.Time, n int) ([]*job.Job, error) {
+	return []*job.Job{{ID: "job_0", Kind: "test"}}, fault.New(fault.Unavailable, "test", "the disk is full")
+}
+
+func TestWorkers_NothingIsWorkedThatWasNotClaimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := store.Open(t.Context(), store.Config{DSN: filepath.Join(t.TempDir(), "jobs.db")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		defer stop()
+		h := handler(func(context.Context, *job.Job) job.Outcome { t.Error("worked without a claim"); return job.Outcome{} })
+		w := &job.Workers{Store: torn{db}, Handlers: map[string]job.Handler{"test": h}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		if err := w.Run(ctx, time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestWorkers_ALaneIsOneAfterAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, most, others atomic.Int32
@@ -181,7 +221,7 @@ func TestWorkers_StopHandsBackWithoutCounting(t *testing.T) {
 		b := start(t, 1, func(ctx context.Context, _ *job.Job) job.Outcome {
 			close(entered)
 			<-ctx.Done()
-			return job.Outcome{Err: ctx.Err()}
+			return job.Outcome{Err: fault.New(fault.Canceled, "guest.Call", "stopped").On(fault.Guest)}
 		})
 		id := b.enqueue(t, "a")
 		<-entered

@@ -34,6 +34,8 @@ func runIntegration(t *testing.T, open func(t *testing.T) *store.DB) {
 		"TheFirstWebhookSecretIsKept":    integrationWebhookSecret,
 		"AnEntityInUseCannotBeDestroyed": integrationEntityInUse,
 		"StorageAndQueueAreBounded":      integrationBounds,
+		"BornByTheCompletenessOfTheRow":  integrationBorn,
+		"ErrorOnlyWhileRefused":          integrationRefused,
 		"OldEventsGoWhenTheirWorkIsDone": integrationPrune,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, open(t)) })
@@ -100,11 +102,11 @@ func integrationForeign(t *testing.T, db *store.DB) {
 	ctx := t.Context()
 	in := created(t, db, ownerA)
 	e := &integration.Event{ID: "evt_1", Integration: in.ID, Owner: ownerA, Webhook: "w", Dedupe: "d", ReceivedAt: noon}
-	if _, err := db.ReceiveEvent(ctx, e, jobFor(in)); err != nil {
+	if _, err := db.ReceiveEvent(ctx, e, jobFor(in), 100); err != nil {
 		t.Fatal(err)
 	}
 	m := []integration.Mapping{{Set: "s", SourceID: "1", Value: json.RawMessage(`1`)}}
-	if _, err := db.PutMappings(ctx, ownerA, in.ID, m, false, noon); err != nil {
+	if _, err := db.PutMappings(ctx, ownerA, in.ID, m, false, 1<<20, noon); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.PutValue(ctx, ownerA, in.ID, "k", json.RawMessage(`1`), 1<<20, noon); err != nil {
@@ -122,13 +124,14 @@ func integrationForeign(t *testing.T, db *store.DB) {
 		_, errs["EventByID"] = db.EventByID(ctx, o, e.ID)
 		event := *e
 		event.ID, event.Dedupe, event.Owner = "evt_2", "d2", o
-		_, errs["ReceiveEvent"] = db.ReceiveEvent(ctx, &event, job.New{ID: job.NewID(), Owner: ownerA, Lane: "l", Kind: "k", CreatedAt: noon})
+		_, errs["ReceiveEvent"] = db.ReceiveEvent(ctx, &event, job.New{ID: job.NewID(), Owner: ownerA, Lane: "l", Kind: "k", CreatedAt: noon}, 100)
 		_, errs["MappingBySource"] = db.MappingBySource(ctx, o, in.ID, "s", "1")
-		_, errs["PutMappings"] = db.PutMappings(ctx, o, in.ID, m, false, noon)
+		_, errs["PutMappings"] = db.PutMappings(ctx, o, in.ID, m, false, 1<<20, noon)
 		errs["DeleteMapping"] = db.DeleteMapping(ctx, o, in.ID, "s", "1")
 		_, errs["StoredValue"] = db.StoredValue(ctx, o, in.ID, "k")
 		errs["PutValue"] = db.PutValue(ctx, o, in.ID, "k", json.RawMessage(`2`), 1<<20, noon)
 		errs["DeleteValue"] = db.DeleteValue(ctx, o, in.ID, "k")
+		errs["AppendMessages"] = db.AppendMessages(ctx, o, in.ID, []integration.Message{{Level: abi.MessageLevelInfo, Title: "t", At: noon}})
 		_, errs["WebhookSecret"] = db.WebhookSecret(ctx, o, in.ID, "w")
 		_, errs["KeepWebhookSecret"] = db.KeepWebhookSecret(ctx, o, in.ID, "w2", "x", noon)
 		_, _, errs["EnqueueFor"] = db.EnqueueFor(ctx, o, in.ID, jobFor(in), 10)
@@ -136,7 +139,7 @@ func integrationForeign(t *testing.T, db *store.DB) {
 	}
 	for _, o := range []account.Owner{ownerB, ""} {
 		for name, err := range foreign(o) {
-			if !fault.Is(err, fault.NotFound) && !(name == "SaveIntegration" && fault.Is(err, fault.Conflict)) {
+			if !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s of %q: %v, want not found", name, o, err)
 			}
 		}
@@ -203,7 +206,7 @@ func integrationRedelivery(t *testing.T, db *store.DB) {
 	for i, want := range []bool{false, true, true} {
 		e := &integration.Event{ID: integration.EventID(fmt.Sprint("evt_", i)), Integration: in.ID, Owner: ownerA, Webhook: "w", Dedupe: "same",
 			Data: abi.WebhookEvent{Webhook: "w", Text: "body"}, ReceivedAt: noon}
-		existed, err := db.ReceiveEvent(t.Context(), e, jobFor(in))
+		existed, err := db.ReceiveEvent(t.Context(), e, jobFor(in), 100)
 		if err != nil || existed != want {
 			t.Errorf("delivery %d: existed %v, %v", i, existed, err)
 		}
@@ -221,7 +224,7 @@ func integrationMappings(t *testing.T, db *store.DB) {
 	in := created(t, db, ownerA)
 	put := func(ifAbsent bool, entries ...integration.Mapping) bool {
 		t.Helper()
-		stored, err := db.PutMappings(t.Context(), ownerA, in.ID, entries, ifAbsent, noon)
+		stored, err := db.PutMappings(t.Context(), ownerA, in.ID, entries, ifAbsent, 1<<20, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,6 +291,44 @@ func integrationSettle(t *testing.T, db *store.DB) {
 	}
 }
 
+func integrationBorn(t *testing.T, db *store.DB) {
+	in := newIntegration(t, db, ownerA)
+	in.Status, in.Complete = abi.StatusInCreation, false
+	if err := db.CreateIntegration(t.Context(), in, jobFor(in)); err != nil {
+		t.Fatal(err)
+	}
+	j := claim(t, db, 1)[0]
+	in.Complete = true // a person configures it while ON_CREATE runs
+	if err := db.SaveIntegration(t.Context(), in, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, db, j, job.Settlement{State: job.Done, With: &integration.Settled{Owner: ownerA, Integration: in.ID, Born: true,
+		From: []abi.Status{abi.StatusInCreation}}})
+	if got, err := db.IntegrationByID(t.Context(), ownerA, in.ID); err != nil || got.Status != abi.StatusEnabled {
+		t.Errorf("born %+v, %v", got, err)
+	}
+}
+
+func integrationRefused(t *testing.T, db *store.DB) {
+	in := created(t, db, ownerA)
+	with := &integration.Settled{Owner: ownerA, Integration: in.ID, Status: abi.StatusError, From: []abi.Status{abi.StatusEnabled}, IfRefused: true}
+	settle(t, db, claim(t, db, 1)[0], job.Settlement{State: job.Queued, RunAt: noon, Free: true, With: with})
+	if got, _ := db.IntegrationByID(t.Context(), ownerA, in.ID); got.Status != abi.StatusEnabled {
+		t.Errorf("%s although the credential is good", got.Status)
+	}
+	e, c, err := db.Connection(t.Context(), ownerA, in.Members[0].Entity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := db.InvalidateCredential(t.Context(), c, "", noon); err != nil || !changed {
+		t.Fatalf("credential of %s: changed %v, %v", e.ID, changed, err)
+	}
+	settle(t, db, claim(t, db, 1)[0], job.Settlement{State: job.Queued, RunAt: noon, Free: true, With: with})
+	if got, _ := db.IntegrationByID(t.Context(), ownerA, in.ID); got.Status != abi.StatusError {
+		t.Errorf("%s although the credential is refused", got.Status)
+	}
+}
+
 func integrationSettleLost(t *testing.T, db *store.DB) {
 	in := created(t, db, ownerA)
 	j := claim(t, db, 1)[0]
@@ -343,11 +384,21 @@ func integrationDue(t *testing.T, db *store.DB) {
 	if jobs := claim(t, db, 1); len(jobs) != 0 {
 		t.Fatalf("due before its time: %v", ids(jobs))
 	}
-	if err := db.SaveIntegration(t.Context(), in, nil, nil); err != nil {
-		t.Fatal(err)
+	save := func(s abi.Status) {
+		t.Helper()
+		in.Status = s
+		if err := db.SaveIntegration(t.Context(), in, nil, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
+	save(abi.StatusEnabled)
+	save(abi.StatusError)
+	if jobs := claim(t, db, 1); len(jobs) != 0 {
+		t.Errorf("due although the record does not work any better: %v", ids(jobs))
+	}
+	save(abi.StatusEnabled)
 	if jobs := claim(t, db, 1); len(jobs) != 1 {
-		t.Errorf("a job that was put aside is not due after the record changed")
+		t.Errorf("a job that was put aside is not due when the record works again")
 	}
 }
 
@@ -387,24 +438,49 @@ func integrationBounds(t *testing.T, db *store.DB) {
 		db.PutValue(t.Context(), ownerA, in.ID, "b", long, 160, noon)); err != nil {
 		t.Errorf("what was replaced and deleted still counts: %v", err)
 	}
-	unique := jobFor(in)
-	unique.UniqueKey = "once"
-	if _, _, err := db.EnqueueFor(t.Context(), ownerA, in.ID, unique, 2); err != nil { // the second beside ON_CREATE
-		t.Fatal(err)
+	m := integration.Mapping{SourceID: "1", Value: long}
+	put := func(m integration.Mapping) error {
+		_, err := db.PutMappings(t.Context(), ownerA, in.ID, []integration.Mapping{m}, false, 160, noon)
+		return err
 	}
-	if _, _, err := db.EnqueueFor(t.Context(), ownerA, in.ID, jobFor(in), 2); !fault.Is(err, fault.Exhausted) {
+	other := m
+	other.SourceID = "2"
+	if err := errors.Join(put(m), put(m), db.DeleteMapping(t.Context(), ownerA, in.ID, "", "1"), put(other)); err != nil {
+		t.Errorf("what was replaced and deleted still counts: %v", err)
+	}
+	if err := put(m); !fault.Is(err, fault.TooLarge) {
+		t.Errorf("mappings over the bound: %v, want too large", err)
+	}
+	enqueue := func(key string) (bool, error) {
+		n := jobFor(in)
+		n.UniqueKey = key
+		_, existed, err := db.EnqueueFor(t.Context(), ownerA, in.ID, n, 2)
+		return existed, err
+	}
+	for _, key := range []string{"1", "2"} {
+		if _, err := enqueue(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := enqueue("3"); !fault.Is(err, fault.Exhausted) {
 		t.Errorf("over the bound: %v, want exhausted", err)
 	}
-	unique.ID = job.NewID()
-	if _, existed, err := db.EnqueueFor(t.Context(), ownerA, in.ID, unique, 2); err != nil || !existed {
+	if existed, err := enqueue("2"); err != nil || !existed {
 		t.Errorf("what waits already: existed %v, %v", existed, err)
+	}
+	e := &integration.Event{ID: "evt_1", Integration: in.ID, Owner: ownerA, Webhook: "w", Dedupe: "d", ReceivedAt: noon}
+	if _, err := db.ReceiveEvent(t.Context(), e, jobFor(in), 3); !fault.Is(err, fault.RateLimited) || fault.RetryAfterOf(err) == 0 {
+		t.Errorf("a vendor over the bound: %v, want rate limited", err)
+	}
+	if _, err := db.EventByID(t.Context(), ownerA, e.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the refused event is there: %v", err)
 	}
 }
 
 func integrationPrune(t *testing.T, db *store.DB) {
 	in := created(t, db, ownerA)
 	e := &integration.Event{ID: "evt_1", Integration: in.ID, Owner: ownerA, Webhook: "w", Dedupe: "d", ReceivedAt: noon}
-	if _, err := db.ReceiveEvent(t.Context(), e, jobFor(in)); err != nil {
+	if _, err := db.ReceiveEvent(t.Context(), e, jobFor(in), 100); err != nil {
 		t.Fatal(err)
 	}
 	prune := func(before time.Time, want int) {

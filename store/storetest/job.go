@@ -24,6 +24,8 @@ func runJob(t *testing.T, open func(t *testing.T) *store.DB) {
 		"DeadJobsAreReplayedByTheirOwner": replayDead,
 		"PruneKeepsWhatFailed":            pruneKeeps,
 		"TheFutureIsNotDue":               futureNotDue,
+		"OnceIsOnceForGood":               onceIsOnce,
+		"ABacklogDoesNotHoldUpOthers":     fairToOwners,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, open(t)) })
 	}
@@ -208,15 +210,42 @@ func pruneKeeps(t *testing.T, db *store.DB) {
 		}
 		settle(t, db, j, s)
 	}
-	if n, err := db.PruneJobs(t.Context(), noon.Add(time.Second), 10); err != nil || n != 1 {
-		t.Fatalf("pruned %d, %v", n, err)
+	prune := func(done, failed time.Time, want int) {
+		t.Helper()
+		if n, err := db.PruneJobs(t.Context(), done, failed, 10); err != nil || n != want {
+			t.Fatalf("pruned %d, want %d, %v", n, want, err)
+		}
 	}
+	prune(noon, noon, 0)
+	prune(noon.Add(time.Second), noon, 1)
 	if _, err := db.JobByID(t.Context(), "usr_a", done); !fault.Is(err, fault.NotFound) {
 		t.Errorf("done job: %v", err)
 	}
 	counts, err := db.CountJobs(t.Context())
 	if err != nil || counts[job.Dead] != 1 || len(counts) != 1 {
 		t.Errorf("left: %v, %v", counts, err)
+	}
+	prune(noon.Add(time.Second), noon.Add(time.Second), 1)
+}
+
+func onceIsOnce(t *testing.T, db *store.DB) {
+	n := job.New{Lane: "a", UniqueKey: "k", Once: true}
+	first := enqueue(t, db, n)
+	settle(t, db, claim(t, db, 1)[0], job.Settlement{State: job.Done})
+	n.ID, n.Owner, n.Kind, n.CreatedAt = job.NewID(), "usr_a", "test", noon
+	if id, existed, err := db.Enqueue(t.Context(), n); err != nil || !existed || id != first {
+		t.Errorf("after the first is done: %s, existed %v, %v", id, existed, err)
+	}
+}
+
+func fairToOwners(t *testing.T, db *store.DB) {
+	for i := range 6 {
+		enqueue(t, db, job.New{Owner: "usr_a", Lane: fmt.Sprint("a", i)})
+	}
+	claim(t, db, 3) // of usr_a
+	enqueue(t, db, job.New{Owner: "usr_b", Lane: "b"})
+	if next := claim(t, db, 1); len(next) != 1 || next[0].Owner != "usr_b" {
+		t.Errorf("the backlog of one owner goes before another's first job: %v", ids(next))
 	}
 }
 

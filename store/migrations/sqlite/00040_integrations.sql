@@ -12,7 +12,8 @@ CREATE TABLE integrations (
 	created_at INTEGER NOT NULL,
 	updated_at INTEGER NOT NULL,
 	revision   INTEGER NOT NULL DEFAULT 0,
-	value_bytes INTEGER NOT NULL DEFAULT 0 -- of integration_values, with an overhead for each
+	value_bytes   INTEGER NOT NULL DEFAULT 0, -- of integration_values, with an overhead for each
+	mapping_bytes INTEGER NOT NULL DEFAULT 0  -- of mappings, likewise
 ) STRICT;
 
 CREATE INDEX integrations_owner ON integrations (owner, id);
@@ -54,6 +55,7 @@ CREATE TABLE events (
 	dedupe         TEXT NOT NULL,
 	data           TEXT NOT NULL,
 	received_at    INTEGER NOT NULL,
+	job_id         TEXT NOT NULL, -- that works it off; pruned jobs are done
 	UNIQUE (integration_id, webhook, dedupe)
 ) STRICT;
 
