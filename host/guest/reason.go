@@ -67,7 +67,11 @@ type stop struct {
 	detail string // for operators: stack of the guest, cause in the host
 	code   uint32 // of an exit
 	exit   bool
+	cause  error // context.Canceled or context.DeadlineExceeded, for errors.Is
 }
+
+// Unwrap returns the cause, if there is one.
+func (s *stop) Unwrap() error { return s.cause }
 
 // Error is the operator's text.
 func (s *stop) Error() string {
@@ -168,9 +172,10 @@ func clean(s string, limit int) string {
 // contextStop is why ctx ended.
 func contextStop(ctx context.Context, timeout time.Duration, export string) *stop {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return &stop{reason: ReasonCanceled, text: "canceled by the caller in " + export}
+		return &stop{reason: ReasonCanceled, text: "canceled by the caller in " + export, cause: context.Canceled}
 	}
-	return &stop{reason: ReasonDeadline, text: fmt.Sprintf("deadline exceeded (%s) in %s", timeout.Round(time.Millisecond), export)}
+	return &stop{reason: ReasonDeadline, text: fmt.Sprintf("deadline exceeded (%s) in %s", timeout.Round(time.Millisecond), export),
+		cause: context.DeadlineExceeded}
 }
 
 // size writes a number of bytes for people.

@@ -476,6 +476,9 @@ func stopsWhenTheCallerGoes(e Engine) error {
 		if err := wantStop(err, ReasonCanceled, fault.Canceled, fault.Caller, "guest good: canceled by the caller in send"); err != nil {
 			return err
 		}
+		if !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("context.Canceled cannot be found in %v", err)
+		}
 		_, err = m.Call(ctx, Call{Plugin: "good", Export: "echo"})
 		return wantStop(err, ReasonCanceled, fault.Canceled, fault.Caller, "guest good: canceled by the caller in echo")
 	})
@@ -486,7 +489,7 @@ func callersDeadlineCounts(e Engine) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		r, err := m.Call(ctx, Call{Plugin: "hostile", Export: "loop"})
-		if ReasonOf(err) != ReasonDeadline || r.Duration > slack {
+		if ReasonOf(err) != ReasonDeadline || !errors.Is(err, context.DeadlineExceeded) || r.Duration > slack {
 			return fmt.Errorf("after %v: %v", r.Duration, err)
 		}
 		return nil
