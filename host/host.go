@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/connection"
 	"github.com/frigg-host/frigg-host/host/fault"
@@ -88,15 +87,6 @@ type Host struct {
 	undo      []func() error // newest last
 	closing   sync.Once
 	closed    error
-}
-
-// Imports are the host functions of the contract, as engines know them.
-func Imports() []guest.Import {
-	out := make([]guest.Import, 0, len(abi.Functions))
-	for _, f := range abi.Functions {
-		out = append(out, guest.Import{Module: abi.ModulePrefix + f.Capability, Name: f.Name})
-	}
-	return out
 }
 
 // loopback is open in development.

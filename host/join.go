@@ -89,7 +89,7 @@ func (h *Host) accounts(context.Context) (err error) {
 
 // plugins opens the engine and looks at the plugins folder.
 func (h *Host) plugins(ctx context.Context) error {
-	engine, err := guest.Open(ctx, h.cfg.Engine, guest.Config{Imports: Imports(), CacheDir: filepath.Join(h.cfg.DataDir, "compiled"), AfterCall: h.cfg.AfterCall})
+	engine, err := guest.Open(ctx, h.cfg.Engine, guest.Config{Imports: guest.Imports(), CacheDir: filepath.Join(h.cfg.DataDir, "compiled"), AfterCall: h.cfg.AfterCall})
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/frigg-host/frigg-host/host"
 	"github.com/frigg-host/frigg-host/host/guest"
 )
 
@@ -67,7 +66,7 @@ func (c *callCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return &exitError{exitUnusable, err.Error()}
 	}
-	engine, err := guest.Open(ctx, c.Engine, guest.Config{Imports: host.Imports(), CacheDir: compileCache(), MemoryCeiling: max(c.Memory, 1<<16)})
+	engine, err := guest.Open(ctx, c.Engine, guest.Config{Imports: guest.Imports(), CacheDir: compileCache(), MemoryCeiling: max(c.Memory, 1<<16)})
 	if err != nil {
 		return err
 	}
