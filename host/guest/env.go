@@ -3,7 +3,6 @@ package guest
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/frigg-host/frigg-host/abi"
 )
@@ -24,7 +23,7 @@ var env = []kernelFunction{
 	{"load_u64", "I", "I", func(k *kernel, s []uint64) { s[0] = binary.LittleEndian.Uint64(k.view(s[0], 8)) }},
 	{"store_u8", "Ii", "", func(k *kernel, s []uint64) { k.view(s[0], 1)[0] = byte(s[1]) }},
 	{"store_u64", "II", "", func(k *kernel, s []uint64) { binary.LittleEndian.PutUint64(k.view(s[0], 8), s[1]) }},
-	{"input_set", "II", "", func(k *kernel, s []uint64) { k.input, k.inputBlock = slices.Clone(k.view(s[0], s[1])), 0 }},
+	{"input_set", "II", "", func(k *kernel, s []uint64) { k.setInput(s[0], s[1]) }},
 	{"input_length", "", "I", func(k *kernel, s []uint64) { s[0] = uint64(len(k.input)) }},
 	{"input_load_u8", "I", "i", func(k *kernel, s []uint64) { s[0] = uint64(k.inputByte(s[0])) }},
 	{"input_load_u64", "I", "I", func(k *kernel, s []uint64) { s[0] = k.inputWord(s[0]) }},

@@ -167,7 +167,7 @@ func (k *kernel) free(offset uint64) {
 
 // reset forgets everything of the call, as the reference kernel does.
 func (k *kernel) reset() {
-	clear(k.arena[:cap(k.arena)])
+	clear(k.arena) // not what is behind its end, or resetting again and again would cost more than it says; alloc clears that
 	k.arena, k.blocks = k.arena[:arenaBase], k.blocks[:0]
 	k.input, k.inputBlock, k.out, k.failure = nil, 0, span{}, span{}
 }
@@ -198,6 +198,14 @@ func (k *kernel) inputWord(offset uint64) uint64 {
 	var word [8]byte
 	copy(word[:], rest)
 	return binary.LittleEndian.Uint64(word[:])
+}
+
+// setInput makes n bytes of the arena the input. It is a copy beside the arena and so has the limit of an input.
+func (k *kernel) setInput(at, n uint64) {
+	if n > k.limits.InputBytes {
+		k.stop(ReasonArena, "input_set of %s is over the limit of %s", size(n), size(k.limits.InputBytes))
+	}
+	k.input, k.inputBlock = slices.Clone(k.view(at, n)), 0
 }
 
 func (k *kernel) setOutput(at, n uint64) {

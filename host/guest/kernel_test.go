@@ -45,6 +45,70 @@ func TestKernel_NewBlocksAreZero(t *testing.T) {
 	}
 }
 
+func TestKernel_ResetCostsNoMoreThanWasAllocated(t *testing.T) {
+	t.Parallel()
+	k := testKernel(0)
+	defer k.cancel()
+	a := k.alloc(512)
+	copy(k.view(a, 512), strings.Repeat("x", 512))
+	k.free(a)
+	k.reset()
+	if k.arena[:cap(k.arena)][a] != 'x' {
+		t.Error("reset cleared what was not in use")
+	}
+	if b := k.alloc(512); !bytes.Equal(k.view(b, 512), make([]byte, 512)) {
+		t.Errorf("a new block is %q", k.view(b, 512))
+	}
+}
+
+func TestKernel_AnInputOfTheGuestsOwnHasTheLimitOfInputs(t *testing.T) {
+	t.Parallel()
+	k := testKernel(0)
+	defer k.cancel()
+	k.limits.InputBytes = 100
+	a := k.alloc(101)
+	k.setInput(a, 100)
+	if s := stopped(func() { k.setInput(a, 101) }); s == nil || s.reason != ReasonArena {
+		t.Errorf("want the limit, got %v", s)
+	}
+}
+
+// TestWASI_WorkDoesNotGrowWithMemory: what one call of a function does is bounded, however much memory the guest has.
+func TestWASI_WorkDoesNotGrowWithMemory(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		f    wasiCall
+		args []uint64
+		want uint64
+	}{
+		{"most vectors", fdWrite, []uint64{1, 0, maxVectors, 0}, errnoSuccess},
+		{"more vectors", fdWrite, []uint64{1, 0, maxVectors + 1, 0}, errnoInval},
+		{"most subscriptions", poll, []uint64{0, 0, maxVectors, 0}, errnoSuccess},
+		{"more subscriptions", poll, []uint64{0, 0, maxVectors + 1, 0}, errnoInval},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			k := testKernel(1 << 20)
+			defer k.cancel()
+			if got := c.f(k, c.args); got != c.want {
+				t.Errorf("got %d, want %d", got, c.want)
+			}
+		})
+	}
+	t.Run("random bytes after the deadline", func(t *testing.T) {
+		t.Parallel()
+		k := testKernel(8 * randomStep)
+		k.cancel()
+		if s := stopped(func() { random(k, []uint64{0, 8 * randomStep}) }); s == nil || s.reason != ReasonCanceled {
+			t.Errorf("got %v", s)
+		}
+		if !bytes.Equal(k.memory.bytes[randomStep:], make([]byte, 7*randomStep)) {
+			t.Error("all of memory was filled")
+		}
+	})
+}
+
 func TestKernel_LengthIsThatOfABlock(t *testing.T) {
 	t.Parallel()
 	k := testKernel(0)

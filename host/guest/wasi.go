@@ -100,6 +100,10 @@ func stdioOnly(errno uint64) wasiCall {
 	}
 }
 
+// maxVectors bounds the lists that a function takes (IOV_MAX of Linux): work and memory of one call of a host function may
+// not grow with the guest's memory.
+const maxVectors = 1024
+
 // put copies b to address p.
 func (k *kernel) put(p uint64, b []byte) uint64 {
 	to, ok := k.memory.at(uint32(p), uint32(len(b)))
@@ -158,13 +162,20 @@ func clockRes(k *kernel, p []uint64) uint64 {
 	return k.putUint64(p[1], uint64(time.Microsecond))
 }
 
+const randomStep = 1 << 20
+
 func random(k *kernel, p []uint64) uint64 {
 	to, ok := k.memory.at(uint32(p[0]), uint32(p[1]))
 	if !ok {
 		return errnoFault
 	}
-	if _, err := io.ReadFull(k.sources.Entropy, to); err != nil {
-		return errnoIO
+	for len(to) > 0 { // in steps, since all of memory takes seconds
+		n := min(len(to), randomStep)
+		if _, err := io.ReadFull(k.sources.Entropy, to[:n]); err != nil {
+			return errnoIO
+		}
+		to = to[n:]
+		k.checkDeadline()
 	}
 	return errnoSuccess
 }
@@ -211,8 +222,8 @@ func fdWrite(k *kernel, p []uint64) uint64 {
 	if fd := uint32(p[0]); fd == fdStdin || fd > fdStderr {
 		return errnoBadf
 	}
-	if p[2]&math.MaxUint32 > math.MaxUint32/8 {
-		return errnoFault
+	if uint32(p[2]) > maxVectors {
+		return errnoInval
 	}
 	vectors, ok := k.memory.at(uint32(p[1]), uint32(p[2])*8)
 	if !ok {
@@ -244,11 +255,8 @@ const (
 // no longer than the call's deadline.
 func poll(k *kernel, p []uint64) uint64 {
 	n := uint32(p[2])
-	if n == 0 {
+	if n == 0 || n > maxVectors {
 		return errnoInval
-	}
-	if n > math.MaxUint32/subscriptionBytes {
-		return errnoFault
 	}
 	in, ok1 := k.memory.at(uint32(p[0]), n*subscriptionBytes)
 	out, ok2 := k.memory.at(uint32(p[1]), n*eventBytes)
