@@ -7,20 +7,30 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/frigg-host/frigg-host/abi"
 )
 
 const (
 	grace     = 20 * time.Second // for requests and jobs under way when the host stops
 	purgeTime = time.Hour        // between two removals of what has expired
+
+	// writeTime is from the end of a request's headers to the end of its answer: the longest call of a guest that an
+	// operator can grant, and time around it to read, wait for memory and write.
+	writeTime = abi.MaxTimeoutMS*time.Millisecond + 2*time.Minute
 )
+
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: writeTime,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+}
 
 // Run serves listener, works jobs off and watches the plugins folder until ctx ends; then it takes no more work, lets what
 // is under way finish, and returns nil. It is called once.
 func (h *Host) Run(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	server := &http.Server{Handler: h.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	server := newServer(h.handler)
 	var running sync.WaitGroup
 	failed := make(chan error, 2)
 	running.Go(func() { h.registry.Run(ctx) })
