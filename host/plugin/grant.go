@@ -51,6 +51,9 @@ type Limits struct {
 	OutputBytes int64 `json:"output_bytes"`
 }
 
+// defaultLimits are granted to everybody.
+var defaultLimits = Limits{TimeoutMS: abi.LimitTimeoutMS, MemoryBytes: abi.LimitMemoryBytes, OutputBytes: abi.LimitOutputBytes}
+
 // Grant is an operator's consent to what one version of a plugin, known by its digest, asks for.
 type Grant struct {
 	Name   string
@@ -131,7 +134,7 @@ func byDefault(pattern string, settings []abi.Setting) string {
 
 // MissingFrom is what a manifest asks for beyond a grant; nil grants nothing but the default limits.
 func MissingFrom(manifest *abi.Manifest, g *Grant) Missing {
-	asked, granted := AskOf(manifest), Ask{Limits: Limits{abi.LimitTimeoutMS, abi.LimitMemoryBytes, abi.LimitOutputBytes}}
+	asked, granted := AskOf(manifest), Ask{Limits: defaultLimits}
 	if g != nil {
 		granted = g.Ask
 	}

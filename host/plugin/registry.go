@@ -68,7 +68,7 @@ type view struct {
 type Entry struct {
 	Plugin  *Plugin
 	Serving bool // answers new calls
-	// Missing is what it asks for beyond the last grant of its name, when it needs approval.
+	// Missing is what it asks for beyond what the version that served from the same file was granted, when it needs approval.
 	Missing Missing
 }
 

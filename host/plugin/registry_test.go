@@ -563,6 +563,116 @@ func TestRescan_TwoFilesOfOneNameNameEachOther(t *testing.T) {
 	r.wantServing("crm", "2.0.0")
 }
 
+func TestRescan_ASecondFileNeverTakesANameOver(t *testing.T) {
+	t.Parallel()
+	good := module("gitea", "1.2.0", "storage")
+	for _, c := range []struct {
+		name  string
+		acme  []byte       // a stranger's file, first in order, that says it is gitea
+		after func(r *rig) // what else happens
+		want  []string     // the state then
+		says  string       // problem of acme.wasm
+	}{
+		{"that asks for as much", module("gitea", "9.0.0", "storage"), func(*rig) {},
+			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 9.0.0 broken"},
+			"gitea.wasm and acme.wasm are both plugin gitea; gitea.wasm counts, remove one of them"},
+		{"that was granted once", module("gitea", "0.9.0", "storage"), func(*rig) {},
+			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 0.9.0 broken"}, "gitea.wasm counts"},
+		{"while an upgrade is half copied", module("gitea", "0.9.0", "storage"), func(r *rig) { r.drop("gitea.wasm", good[:len(good)-1], old) },
+			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 0.9.0 broken", "gitea.wasm gitea  broken"}, "gitea.wasm counts"},
+		{"while an upgrade waits", module("gitea", "9.0.0", "storage"), func(r *rig) { r.drop("gitea.wasm", module("gitea", "2.0.0", "storage", "mapping"), old) },
+			[]string{"gitea.wasm gitea 1.0.0 ready serving", "gitea.wasm gitea 2.0.0 needs_approval", "acme.wasm gitea 9.0.0 broken"}, "gitea.wasm counts"},
+		{"when the file that served goes", module("gitea", "9.0.0"), func(r *rig) { r.remove("gitea.wasm") },
+			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 9.0.0 needs_approval"}, "waits for approval"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			for _, version := range []string{"0.9.0", "1.0.0"} {
+				r.drop("gitea.wasm", module("gitea", version, "storage"), old)
+				r.rescan()
+				r.approve("gitea")
+			}
+			r.drop("acme.wasm", c.acme, old)
+			r.rescan()
+			c.after(r)
+			for range 2 { // also after a start
+				r.rescan()
+				r.wantServing("gitea", "1.0.0")
+				r.wantState(c.want...)
+				for _, e := range r.registry.Entries() {
+					if e.Plugin.File == "acme.wasm" && !strings.Contains(e.Plugin.Problem, c.says) {
+						t.Errorf("got problem %q, want %q", e.Plugin.Problem, c.says)
+					}
+				}
+				r.start()
+			}
+		})
+	}
+}
+
+func TestRescan_AnotherFileNeedsApprovalOfAllThatItAsksFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.drop("gitea.wasm", module("gitea", "1.0.0", "storage"), old)
+	r.rescan()
+	r.approve("gitea")
+	r.remove("gitea.wasm")
+	r.rescan()
+	r.drop("acme.wasm", moduleWith("gitea", "1.1.0", `"settings":[{"name":"key"}]`, "storage"), old)
+	r.rescan()
+	r.wantState("acme.wasm gitea 1.1.0 needs_approval")
+	want := plugin.Missing{Capabilities: []string{"storage"}, Exposed: []string{"settings.key"}}
+	if diff := cmp.Diff(want, r.registry.Entries()[0].Missing); diff != "" {
+		t.Error(diff)
+	}
+	r.remove("acme.wasm")
+	r.drop("renamed.wasm", module("gitea", "1.0.0", "storage"), old)
+	r.rescan() // these bytes were approved, whatever their file
+	r.wantState("renamed.wasm gitea 1.0.0 ready serving")
+}
+
+func TestRescan_OfTwoNewFilesNoneServesUnasked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.drop("acme.wasm", module("gitea", "9.0.0", "storage"), old)
+	r.drop("gitea.wasm", module("gitea", "1.0.0", "storage"), old)
+	r.rescan()
+	r.wantState("acme.wasm gitea 9.0.0 needs_approval", "gitea.wasm gitea 1.0.0 broken")
+	if p := r.registry.Entries()[0].Plugin.Problem; !strings.Contains(p, "gitea.wasm says that it is gitea too") {
+		t.Errorf("got problem %q", p)
+	}
+	r.remove("acme.wasm")
+	r.rescan()
+	r.approve("gitea")
+	r.remove("gitea.wasm")
+	r.rescan()
+	r.drop("acme.wasm", module("gitea", "9.0.0", "storage"), old)
+	r.drop("gitea.wasm", module("gitea", "1.0.0", "storage"), old)
+	r.rescan() // of two files of which none serves, the one that was granted counts
+	r.wantState("gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 9.0.0 broken")
+}
+
+func TestRescan_WhatDevelopmentModeLetServeIsNotBuiltOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.drop("gitea.wasm", module("gitea", "1.0.0", "storage"), old)
+	r.rescan()
+	r.approve("gitea")
+	r.remove("gitea.wasm")
+	r.rescan()
+	r.dev = true
+	r.start()
+	r.drop("acme.wasm", module("gitea", "9.0.0", "storage"), old)
+	r.rescan()
+	r.wantServing("gitea", "9.0.0")
+	r.drop("acme.wasm", module("gitea", "9.0.1", "storage"), old)
+	r.dev = false
+	r.start()
+	r.rescan()
+	r.wantState("acme.wasm gitea 9.0.1 needs_approval")
+}
+
 func TestRescan_DevelopmentGrantsAndSaysSoAndForgets(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

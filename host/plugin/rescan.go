@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/frigg-host/frigg-host/host/fault"
@@ -98,27 +99,26 @@ func alter(p *Plugin, change func(*Plugin)) *Plugin {
 	return &c
 }
 
-// decide judges the files of one name: the first usable one counts. While it cannot serve, what served before goes on.
+// decide judges the files of one name: one of them counts. While it cannot serve, what served before goes on.
 func (w *round) decide(ctx context.Context, name string, files []*Plugin) {
-	var chosen *Plugin
+	chosen := w.choose(name, files)
 	var waiting []Entry
+	var rivals []string
 	for _, p := range files {
 		switch {
+		case p == chosen:
 		case p.State == Broken:
 			waiting = append(waiting, Entry{Plugin: p})
-		case chosen != nil:
-			waiting = append(waiting, Entry{Plugin: alter(p, func(p *Plugin) {
-				p.State = Broken
-				p.Problem = fmt.Sprintf("%s and %s are both plugin %s; %s counts, remove one of them", chosen.File, p.File, name, chosen.File)
-			})})
 		default:
-			chosen = p
+			rivals = append(rivals, p.File)
+			waiting = append(waiting, Entry{Plugin: broken(p, fmt.Sprintf("%s and %s are both plugin %s; %s counts, remove one of them",
+				chosen.File, p.File, name, chosen.File))})
 		}
 	}
 	var e Entry
 	if chosen != nil {
 		if e = w.admit(ctx, chosen); !e.Serving {
-			waiting = append(waiting, e)
+			waiting = append(waiting, alsoNamed(e, rivals))
 		}
 	}
 	if !e.Serving {
@@ -140,6 +140,39 @@ func (w *round) decide(ctx context.Context, name string, files []*Plugin) {
 	}
 }
 
+// choose finds the file that counts under a name. It is the one that serves as long as it is there, usable or not:
+// whoever can add a file to the folder does not take a name over with it, not even while a copy is under way. Else it is
+// the first that somebody granted, else the first that is usable; nil when none is.
+func (w *round) choose(name string, files []*Plugin) *Plugin {
+	first := func(counts func(*Plugin) bool) *Plugin {
+		if i := slices.IndexFunc(files, counts); i >= 0 {
+			return files[i]
+		}
+		return nil
+	}
+	usable := func(p *Plugin) bool { return p.State == Ready }
+	return cmp.Or(
+		first(w.inPlace),
+		first(func(p *Plugin) bool { return usable(p) && w.grants[p.Digest] != nil }),
+		first(usable))
+}
+
+// inPlace reports whether a file is the one from which its name was served before.
+func (w *round) inPlace(p *Plugin) bool {
+	in := w.installs[p.Name]
+	return in != nil && in.File == p.File
+}
+
+// alsoNamed warns whoever is asked to approve a file that others have its name too.
+func alsoNamed(e Entry, rivals []string) Entry {
+	if e.Plugin.State == NeedsApproval && len(rivals) > 0 {
+		e.Plugin = alter(e.Plugin, func(p *Plugin) {
+			p.Problem += fmt.Sprintf("; look closely which file this is: %s says that it is %s too", strings.Join(rivals, ", "), p.Name)
+		})
+	}
+	return e
+}
+
 // order puts what an operator can act on first.
 func order(e Entry) int {
 	if e.Plugin.State == NeedsApproval {
@@ -148,10 +181,13 @@ func order(e Entry) int {
 	return 1
 }
 
-// admit lets a usable version serve if it was granted what it asks for, can be loaded, and that is on record.
+// admit lets a version serve if it is usable, was granted what it asks for, can be loaded, and that is on record.
 func (w *round) admit(ctx context.Context, p *Plugin) Entry {
+	if p.State == Broken {
+		return Entry{Plugin: p}
+	}
 	grant, fresh := w.grant(p)
-	missing := MissingFrom(&p.Manifest, cmp.Or(grant, w.latest[p.Name]))
+	missing := MissingFrom(&p.Manifest, cmp.Or(grant, w.before(p)))
 	if grant == nil || !missing.None() {
 		return Entry{Missing: missing, Plugin: alter(p, func(p *Plugin) {
 			p.State, p.Problem = NeedsApproval, fmt.Sprintf("waits for approval%s; run `frigg-host plugin approve %s`", asking(missing), p.Name)
@@ -187,14 +223,15 @@ func broken(p *Plugin, problem string) *Plugin {
 	return alter(p, func(p *Plugin) { p.State, p.Problem = Broken, problem })
 }
 
-// grant finds the consent to a version. fresh is one to put on record: the last one under this name allows as much.
+// grant finds the consent to a version. fresh is one to put on record: it carries over what the version was granted that
+// served from the same file, which allows as much. Bytes in a file of another name are somebody else's until approved.
 func (w *round) grant(p *Plugin) (grant, fresh *Grant) {
 	if g := w.grants[p.Digest]; g != nil {
 		return g, nil
 	}
 	now := w.cfg.Now().UTC().Truncate(time.Microsecond)
-	if last := w.latest[p.Name]; last != nil && MissingFrom(&p.Manifest, last).None() {
-		fresh = &Grant{Name: p.Name, Digest: p.Digest, Ask: AskOf(&p.Manifest), By: last.By, At: now}
+	if g := w.inherited(p); g != nil && MissingFrom(&p.Manifest, g).None() {
+		fresh = &Grant{Name: p.Name, Digest: p.Digest, Ask: AskOf(&p.Manifest), By: g.By, At: now}
 		return fresh, fresh
 	}
 	if !w.cfg.Dev {
@@ -204,6 +241,32 @@ func (w *round) grant(p *Plugin) (grant, fresh *Grant) {
 	w.dev[p.Digest], w.grants[p.Digest] = g, g
 	w.cfg.Log.Warn("development mode grants a plugin all that it asks for", "plugin", p.Name)
 	return g, nil
+}
+
+// inherited is what an upgrade in place builds on: the grant of the version that served from this file. What development
+// mode granted is forgotten.
+func (w *round) inherited(p *Plugin) *Grant {
+	if !w.inPlace(p) {
+		return nil
+	}
+	g := w.grants[w.installs[p.Name].Digest]
+	if g == nil || g.By == DevGrantor {
+		return nil
+	}
+	return g
+}
+
+// before is the grant that an operator compares a version with. Another file begins anew, but what was secret under its
+// name is still secret.
+func (w *round) before(p *Plugin) *Grant {
+	if g := w.inherited(p); g != nil {
+		return g
+	}
+	last := w.latest[p.Name]
+	if last == nil {
+		return nil
+	}
+	return &Grant{Ask: Ask{Limits: defaultLimits, Secrets: last.Secrets}}
 }
 
 // load loads a version once. What failed for a reason that may pass is tried again.
