@@ -50,7 +50,10 @@ func (c *conn) learn(ctx context.Context, found abi.AuthOutcome) error {
 	case found == abi.AuthOutcomeInvalid && current.Status == OK:
 		_, err = c.s.store.InvalidateCredential(ctx, current, "", c.s.now())
 	case found == abi.AuthOutcomeOk && current.Status == Invalid:
-		_, err = c.s.store.RestoreCredential(ctx, current, c.s.now())
+		var restored bool
+		if restored, err = c.s.store.RestoreCredential(ctx, current, c.s.now()); restored && c.entity != nil {
+			c.s.tell(ctx, []*Entity{c.entity}) // what waited for it goes on
+		}
 	}
 	return err
 }
