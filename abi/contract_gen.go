@@ -707,7 +707,7 @@ type VendorHook struct {
 	Name         string     `json:"name"`                     // Name.
 	Signature    *Signature `json:"signature,omitempty"`      // How it is signed; without it the integration's guest verifies.
 	Event        string     `json:"event,omitempty"`          // Where the vendor's event name is: `header:NAME` or a JSON pointer.
-	EventID      string     `json:"event_id,omitempty"`       // Where the id of a delivery is, same form. Redelivery of the same id is acknowledged and not worked again. Default: a hash of the body.
+	EventID      string     `json:"event_id,omitempty"`       // Where the id of a delivery is, same form; a number counts as written. A redelivery of the same id is acknowledged and not worked again. Without an id every delivery is worked: equal bodies may be two events.
 	Handshake    *Handshake `json:"handshake,omitempty"`      // Answer to a vendor's check of the URL. Reserved.
 	RenewBeforeS int64      `json:"renew_before_s,omitempty"` // Subscriptions expire: renew so long before. Reserved.
 }
@@ -907,7 +907,7 @@ type EventOutput struct {
 type WebhookEvent struct {
 	Webhook      string            `json:"webhook"`           // Name as declared by the integration.
 	Event        string            `json:"event,omitempty"`   // The vendor's event name.
-	ID           string            `json:"id,omitempty"`      // The vendor's delivery id.
+	ID           string            `json:"id,omitempty"`      // The vendor's delivery id; `sha256:` and its hash where it has more than 200 bytes.
 	Headers      map[string]string `json:"headers,omitempty"` // Headers, lower case, without credentials and signatures.
 	Query        map[string]string `json:"query,omitempty"`   // Query parameters.
 	Text         string            `json:"text,omitempty"`    // Body when it is UTF-8.
@@ -927,7 +927,7 @@ type WebhookOutput struct {
 	Reply *HTTPReply `json:"reply,omitempty"` // Answer at once; default 202.
 	Drop  bool       `json:"drop,omitempty"`  // Store nothing (a handshake).
 	Event string     `json:"event,omitempty"` // Vendor's event name.
-	ID    string     `json:"id,omitempty"`    // Id for recognising a redelivery.
+	ID    string     `json:"id,omitempty"`    // Id for recognising a redelivery; without one the vendor's counts.
 }
 
 // FormInput: Asks for a form, first or after a field changed.

@@ -5,15 +5,16 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/plugin"
+	"github.com/frigg-host/frigg-host/host/pointer"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
 
@@ -29,7 +30,7 @@ type Inbound struct {
 	Body   []byte // raw
 }
 
-// Receive takes a webhook in for one record: verify, recognise a redelivery, then one act (event and job), and only then
+// Receive takes a webhook in for one record: verify, recognise a redelivery by the vendor's id, then one act (event and job), and only then
 // answer. name is empty when the plugin declares a single webhook. Errors: NotFound (record, webhook), Unauthorized
 // (signature), Invalid.
 func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name string, in Inbound) (abi.HTTPReply, error) {
@@ -84,6 +85,7 @@ func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name st
 	if Decide(record.Status, event) == Discard {
 		return reply, nil
 	}
+	s.recognise(record, w, hook, e)
 	existed, err := s.Store.ReceiveEvent(ctx, e, s.eventJob(record, event, payload{Stored: e.ID}), maxReceived)
 	if err != nil {
 		return abi.HTTPReply{}, err
@@ -104,15 +106,37 @@ func (s *Service) event(record *Integration, w abi.Webhook, hook *abi.VendorHook
 		e.Data.Bytes = in.Body
 	}
 	if hook != nil {
-		e.Data.Event = clip(read(hook.Event, in), 200)
-		e.Data.ID = clip(read(hook.EventID, in), 200)
-	}
-	e.Dedupe = e.Data.ID
-	if e.Dedupe == "" {
-		sum := sha256.Sum256(in.Body)
-		e.Dedupe = "sha256:" + hex.EncodeToString(sum[:])
+		doc := sync.OnceValue(func() any { v, _ := pointer.Decode(in.Body); return v })
+		e.Data.Event = clip(read(hook.Event, in.Header, doc), maxEventText)
+		e.Data.ID = deliveryID(read(hook.EventID, in.Header, doc))
 	}
 	return e
+}
+
+// maxEventText bounds what a vendor calls its events and deliveries.
+const maxEventText = 200
+
+// deliveryID is the vendor's id of a delivery as it is stored. A cut one could be taken for another, so a hash stands for
+// those that are too long or not text.
+func deliveryID(id string) string {
+	if len(id) <= maxEventText && utf8.ValidString(id) && !strings.Contains(id, "\x00") {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// recognise says by what a redelivery is known. Only the vendor's id tells one from a second event with the same body, so
+// an event without an id is its own.
+func (s *Service) recognise(record *Integration, w abi.Webhook, hook *abi.VendorHook, e *Event) {
+	if e.Dedupe = e.Data.ID; e.Dedupe != "" {
+		return
+	}
+	e.Dedupe = string(e.ID)
+	if hook != nil && hook.EventID != "" {
+		s.Log.Warn("a webhook carries no delivery id at "+hook.EventID+": a redelivery will be worked again",
+			"owner", string(record.Owner), "integration", string(record.ID), "plugin", record.Plugin, "op", "integration.Receive "+w.Name)
+	}
 }
 
 // storedHeaders keeps what a guest may need: no credentials, no signatures.
@@ -139,26 +163,16 @@ func storedQuery(q url.Values) map[string]string {
 	return out
 }
 
-// read finds the text at `header:NAME` or at a JSON pointer of the body; empty when it is not there.
-func read(where string, in Inbound) string {
+// read finds the text at `header:NAME` or at a JSON pointer of the body, numbers as they are written; empty when it is not
+// there.
+func read(where string, h http.Header, doc func() any) string {
 	if where == "" {
 		return ""
 	}
 	if name, ok := headerName(where); ok {
-		return in.Header.Get(name)
+		return h.Get(name)
 	}
-	var v any
-	if json.Unmarshal(in.Body, &v) != nil {
-		return ""
-	}
-	for _, step := range strings.Split(strings.TrimPrefix(where, "/"), "/") {
-		o, ok := v.(map[string]any)
-		if !ok {
-			return ""
-		}
-		v = o[strings.NewReplacer("~1", "/", "~0", "~").Replace(step)]
-	}
-	text, _ := v.(string)
+	text, _ := pointer.Text(doc(), where)
 	return text
 }
 
@@ -268,11 +282,10 @@ func (s *Service) askReceiver(ctx context.Context, p *plugin.Plugin, record *Int
 		return nil, false, err
 	}
 	if out.Event != "" {
-		e.Data.Event = clip(out.Event, 200)
+		e.Data.Event = clip(out.Event, maxEventText)
 	}
 	if out.ID != "" {
-		e.Data.ID = clip(out.ID, 200)
-		e.Dedupe = e.Data.ID
+		e.Data.ID = deliveryID(out.ID)
 	}
 	return out.Reply, out.Drop, nil
 }

@@ -75,7 +75,7 @@ type Event struct {
 	Integration ID
 	Owner       account.Owner
 	Webhook     string
-	// Dedupe is the vendor's id of the delivery or a hash of the body; one per integration and webhook.
+	// Dedupe is the vendor's id of the delivery, or the event's own ID where there is none; one per integration and webhook.
 	Dedupe     string
 	Data       abi.WebhookEvent
 	ReceivedAt time.Time
