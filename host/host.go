@@ -47,6 +47,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// BackendKey lets the embedding product's backend act for its users; zero means nobody may.
 	BackendKey secret.Text
+	// ClosedSignUp leaves the creation of users to the operator; otherwise anybody who reaches the API may become one.
+	ClosedSignUp bool
 	// HealthKey opens the detailed health pages; zero means they are closed.
 	HealthKey secret.Text
 	// Accounts configures users.
@@ -55,6 +57,9 @@ type Config struct {
 	Engine string
 	// Workers is how many jobs run at once; zero is 8.
 	Workers int
+	// GuestMemory bounds the bytes of memory that all guests together may take; zero is a quarter of the machine's memory,
+	// at least 1 GiB. A call counts with its limits, 192 MiB by default; one plugin has at most half.
+	GuestMemory uint64
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// Log is silent when nil.

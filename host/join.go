@@ -95,7 +95,8 @@ func (h *Host) plugins(ctx context.Context) error {
 	}
 	h.engine = engine
 	h.later(func() error { return engine.Close(context.WithoutCancel(ctx)) })
-	runtime := guest.NewRuntime(engine, func(d plugin.Digest) ([]byte, error) { return h.registry.Module(d) })
+	runtime := guest.NewRuntime(engine, guest.RuntimeConfig{MemoryBudget: h.cfg.GuestMemory,
+		Source: func(d plugin.Digest) ([]byte, error) { return h.registry.Module(d) }})
 	registry := plugin.RegistryConfig{Dir: h.cfg.PluginsDir, DataDir: h.cfg.DataDir, Store: h.db, Loader: runtime, Dev: h.cfg.Dev,
 		Offline: h.cfg.Offline, Now: h.cfg.Now, Log: h.cfg.Log}
 	if h.cfg.Offline {
@@ -141,7 +142,7 @@ func (h *Host) work(context.Context) error {
 	h.Jobs = &job.Service{Store: h.db, Now: h.cfg.Now, Wake: h.wake}
 	h.handler = api.New(api.Config{Accounts: h.Accounts, Connections: h.Connections, Integrations: h.Integrations,
 		Jobs: h.Jobs, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,
-		BackendKey: h.cfg.BackendKey, HealthKey: h.cfg.HealthKey, AllowedOrigins: h.cfg.AllowedOrigins, TrustedProxies: h.cfg.TrustedProxies,
+		BackendKey: h.cfg.BackendKey, ClosedSignUp: h.cfg.ClosedSignUp, HealthKey: h.cfg.HealthKey, AllowedOrigins: h.cfg.AllowedOrigins, TrustedProxies: h.cfg.TrustedProxies,
 		Now: h.cfg.Now, Log: h.cfg.Log})
 	return nil
 }

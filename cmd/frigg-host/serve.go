@@ -57,6 +57,7 @@ type serveCmd struct {
 	TrustedProxy   []netip.Prefix `help:"Proxies that may say where a request came from." env:"FRIGG_TRUSTED_PROXY"`
 	BackendKey     string         `help:"Shared key with which your backend acts for its users (x-frigg-api-key)." env:"FRIGG_BACKEND_KEY"`
 	CreateAppUsers bool           `help:"Create users that your backend names and that do not exist." env:"FRIGG_CREATE_APP_USERS"`
+	ClosedSignUp   bool           `help:"Refuse POST /user/create; users come from 'user create' and from your backend." env:"FRIGG_CLOSED_SIGN_UP"`
 	HealthKey      string         `help:"Key of the detailed health pages (x-api-key)." env:"FRIGG_HEALTH_KEY"`
 	Engine         string         `help:"Engine that runs plugins: ${enum}." enum:"native,extism" default:"native" env:"FRIGG_ENGINE"`
 	Workers        int            `help:"Jobs that run at once." default:"8" env:"FRIGG_WORKERS"`
@@ -76,7 +77,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	cfg.Dev, cfg.PublicURL, cfg.FrontendURL = c.Dev, c.PublicURL, c.FrontendURL
 	cfg.AllowPrivate, cfg.AllowedOrigins, cfg.TrustedProxies = c.AllowPrivate, c.AllowOrigin, c.TrustedProxy
 	cfg.BackendKey, cfg.HealthKey = secret.NewText(c.BackendKey), secret.NewText(c.HealthKey)
-	cfg.Accounts.CreateAppUsers = c.CreateAppUsers
+	cfg.Accounts.CreateAppUsers, cfg.ClosedSignUp = c.CreateAppUsers, c.ClosedSignUp
 	cfg.Engine, cfg.Workers, cfg.Log = c.Engine, c.Workers, c.logger(s.err)
 	listener, err := listen(ctx, c.Listen)
 	if err != nil {

@@ -28,6 +28,8 @@ type Config struct {
 	FrontendURL string
 	// BackendKey proves that a caller is the embedding product's own server. Zero refuses such callers.
 	BackendKey secret.Text
+	// ClosedSignUp leaves the creation of users to the operator.
+	ClosedSignUp bool
 	// HealthKey opens the detailed health checks. Zero closes them.
 	HealthKey secret.Text
 	// AllowedOrigins are the origins whose pages may call from a browser, for example "https://app.example.com". The

@@ -53,3 +53,15 @@ func TestToken_IsRefusedAfterItExpired(t *testing.T) {
 		t.Errorf("answered %d %s", res.Code, res.Body)
 	}
 }
+
+func TestSignUp_IsRefusedWhenItIsClosed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *api.Config) { c.ClosedSignUp = true })
+	res := send(t, h, "POST", "/user/create", `{"username":"eve","password":"correct horse battery"}`, nil)
+	if res.Code != 403 {
+		t.Errorf("answered %d %s", res.Code, res.Body)
+	}
+	if res := send(t, h, "POST", "/user/login", `{"username":"eve","password":"correct horse battery"}`, nil); res.Code != 401 {
+		t.Errorf("the refused user logs in: %d", res.Code)
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/frigg-host/frigg-host/host/account"
+	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/secret"
 	"github.com/labstack/echo/v4"
 )
@@ -53,13 +54,16 @@ type loginInput struct {
 func (a *API) users() {
 	operation(a, huma.Operation{OperationID: "createUser", Method: http.MethodPost, Path: "/user/create", Tags: []string{tagUsers},
 		Summary: "Create a user", Description: "Makes an individual who logs in with a password, and logs it in.",
-		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxLoginBody, Errors: []int{http.StatusConflict, http.StatusTooManyRequests}}, a.createUser)
+		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxLoginBody, Errors: []int{http.StatusForbidden, http.StatusConflict, http.StatusTooManyRequests}}, a.createUser)
 	operation(a, huma.Operation{OperationID: "login", Method: http.MethodPost, Path: "/user/login", Tags: []string{tagUsers},
 		Summary: "Log in", Description: "Returns a new token. The answer is the same, after the same time, whether the user does not exist or the password is wrong.",
 		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxLoginBody, Errors: []int{http.StatusUnauthorized, http.StatusTooManyRequests}}, a.login)
 }
 
 func (a *API) createUser(ctx context.Context, in *createUserInput) (Token, error) {
+	if a.ClosedSignUp {
+		return Token{}, fault.New(fault.Forbidden, "api.createUser", "this host's operator creates the users")
+	}
 	if err := a.attempts.count(in.address, ""); err != nil {
 		return Token{}, err
 	}
