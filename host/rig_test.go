@@ -26,6 +26,9 @@ import (
 	"github.com/frigg-host/frigg-host/host/testdata/guests"
 )
 
+// keyOfHealth opens the detailed health pages.
+var keyOfHealth = secret.NewText("health-key")
+
 // compiled is the folder of compiled code that all hosts of this test binary share.
 var compiled struct {
 	once sync.Once

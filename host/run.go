@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
 const (
@@ -60,14 +61,15 @@ func (h *Host) Run(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
-// purge removes expired tokens and old events from time to time.
+// purge removes expired tokens, old events and modules that no plugin is made of any more from time to time.
 func (h *Host) purge(ctx context.Context) {
 	tick := time.NewTicker(purgeTime)
 	defer tick.Stop()
 	for {
 		_, tokens := h.Accounts.PurgeExpired(ctx)
 		_, events := h.Integrations.Prune(ctx)
-		if err := errors.Join(tokens, events); err != nil && ctx.Err() == nil {
+		_, modules := h.registry.Prune(ctx, func(plugin.Digest) bool { return false }) // work runs on the version that serves
+		if err := errors.Join(tokens, events, modules); err != nil && ctx.Err() == nil {
 			h.cfg.Log.Error("what has expired could not be removed", "op", "host.purge", "err", err)
 		}
 		select {

@@ -118,6 +118,8 @@ func misbehave(s Step) error {
 			fmt.Fprintln(os.Stderr, s.Text)
 			fmt.Println(s.Text)
 		}
+	case "flood":
+		flood(s.Number)
 	case "huge_output":
 		hugeOutput(s.Number)
 		os.Exit(0)

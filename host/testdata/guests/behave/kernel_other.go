@@ -3,3 +3,5 @@
 package behave
 
 func hugeOutput(int) {}
+
+func flood(int) {}
