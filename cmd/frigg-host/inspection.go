@@ -13,50 +13,57 @@ import (
 
 // printInspection says what a file is, in words.
 func printInspection(out io.Writer, file string, in *plugin.Inspection) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "file\t%s (%d bytes)\n", filepath.Base(file), in.Size)
-	fmt.Fprintf(w, "digest\t%s\n", in.Digest)
-	if m := in.Manifest; m != nil {
-		printManifest(w, m)
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(t, "%s\t%s\n", label, plain(fmt.Sprintf(format, args...)))
 	}
-	fmt.Fprintf(w, "can\t%s\n", orNone(in.Capabilities))
-	fmt.Fprintf(w, "exports\t%s\n", orNone(names(in.Exports)))
+	line("file", "%s (%d bytes)", filepath.Base(file), in.Size)
+	line("digest", "%s", in.Digest)
+	if m := in.Manifest; m != nil {
+		printManifest(line, m)
+	}
+	line("can", "%s", orNone(in.Capabilities))
+	line("exports", "%s", orNone(names(in.Exports)))
 	if in.Memory != nil {
-		fmt.Fprintf(w, "memory\tat least %d KiB\n", in.Memory.MinBytes>>10)
+		line("memory", "at least %d KiB", in.Memory.MinBytes>>10)
 	}
 	for _, p := range in.Problems {
-		fmt.Fprintf(w, "problem\t%s\n", p)
+		line("problem", "%s", p)
 	}
 	for _, p := range in.Warnings {
-		fmt.Fprintf(w, "warning\t%s\n", p)
+		line("warning", "%s", p)
 	}
-	return w.Flush()
+	return t.Flush()
 }
 
-func printManifest(w io.Writer, m *abi.Manifest) {
-	fmt.Fprintf(w, "plugin\t%s %s, %s\n", m.Name, m.Version, m.Kind)
-	fmt.Fprintf(w, "is\t%s\n", m.Display.Name)
+func printManifest(line func(label, format string, args ...any), m *abi.Manifest) {
+	line("plugin", "%s %s, %s", m.Name, m.Version, m.Kind)
+	line("is", "%s", m.Display.Name)
 	for _, c := range m.Capabilities {
-		fmt.Fprintf(w, "asks\t%s: %s\n", c.Name, c.Reason)
+		line("asks", "%s: %s", c.Name, c.Reason)
 	}
-	for _, h := range m.Hosts {
-		fmt.Fprintf(w, "reaches\t%s: %s\n", h.Host, h.Reason)
+	ask := plugin.AskOf(m)
+	for i, h := range m.Hosts {
+		line("reaches", "%s: %s", ask.Hosts[i], h.Reason)
+	}
+	if l := m.Limits; l != nil {
+		line("limits", "%s: %s", limits(ask.Limits), l.Reason)
 	}
 	for _, s := range m.Settings {
 		need := "optional"
 		if s.Required {
 			need = "required"
 		}
-		fmt.Fprintf(w, "setting\t%s (%s) %s\n", s.Name, need, s.Description)
+		line("setting", "%s (%s) %s", s.Name, need, s.Description)
 	}
 	for _, f := range m.Methods {
-		fmt.Fprintf(w, "method\t%s: %s\n", f.Name, f.Description)
+		line("method", "%s: %s", f.Name, f.Description)
 	}
 	for _, r := range m.Roles {
-		fmt.Fprintf(w, "needs\tan account of %s as %s\n", r.Module, r.Name)
+		line("needs", "an account of %s as %s", r.Module, r.Name)
 	}
 	for _, a := range m.Actions {
-		fmt.Fprintf(w, "action\t%s: %s\n", a.Name, a.Title)
+		line("action", "%s: %s", a.Name, a.Title)
 	}
 }
 

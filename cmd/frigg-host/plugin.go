@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,7 @@ func printPlugins(w io.Writer, all []listedPlugin) error {
 		if len(p.Missing) > 0 {
 			note = strings.TrimSpace(note + " needs settings: " + wanted(p.Name, p.Missing))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, p.Kind, p.State, p.File, note)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, p.Kind, p.State, plain(p.File), plain(note))
 	}
 	return t.Flush()
 }
@@ -203,7 +204,8 @@ type pluginApproveCmd struct {
 
 // Help has the examples of `plugin approve --help`.
 func (pluginApproveCmd) Help() string {
-	return `Shows what the plugin asks for and why, and grants it after a yes. A running host notices within seconds.
+	return `Shows what the plugin asks for and why, and grants it after a yes: to exactly the bytes that were shown. A running host
+notices within seconds. Where nobody can answer, use --yes.
 
 Examples:
   frigg-host plugin approve gitea
@@ -212,45 +214,49 @@ Examples:
 
 func (c *pluginApproveCmd) Run(ctx context.Context, s streams) error {
 	return c.opened(ctx, s, func(h *host.Host) error {
+		e, err := h.Plugins.Waiting(ctx, c.Name, c.Digest)
+		if err != nil {
+			return err
+		}
+		if e.Serving {
+			_, err = fmt.Fprintf(s.out, "%s %s (%s) is approved already; nothing waits\n", e.Plugin.Name, e.Plugin.Version, e.Plugin.Digest)
+			return err
+		}
+		missing, err := h.Plugins.MissingSettings(ctx, e.Plugin)
+		if err != nil {
+			return err
+		}
 		if !c.Yes {
-			if err := c.ask(ctx, s, h); err != nil {
+			printAsk(s.err, e)
+			if err := confirm(s); err != nil {
 				return err
 			}
 		}
-		p, err := h.Plugins.Approve(ctx, c.Name, c.Digest, operator())
+		p, err := h.Plugins.Approve(ctx, c.Name, e.Plugin.Digest, operator())
 		if err != nil {
 			return err
+		}
+		if len(missing) > 0 {
+			fmt.Fprintf(s.err, "%s needs settings before it can work: %s\n", p.Name, wanted(p.Name, missing))
 		}
 		_, err = fmt.Fprintf(s.out, "approved %s %s (%s)\n", p.Name, p.Version, p.Digest)
 		return err
 	})
 }
 
-func (c *pluginApproveCmd) ask(ctx context.Context, s streams, h *host.Host) error {
-	entries, err := h.Plugins.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Plugin.Name != c.Name || c.Digest != "" && e.Plugin.Digest != c.Digest || e.Plugin.State != plugin.NeedsApproval {
-			continue
-		}
-		fmt.Fprintf(s.err, "%s %s (%s) asks for:\n", e.Plugin.Name, e.Plugin.Version, e.Plugin.File)
-		for _, claim := range e.Plugin.Manifest.Capabilities {
-			fmt.Fprintf(s.err, "  capability  %-12s %s\n", claim.Name, claim.Reason)
-		}
-		for _, claim := range e.Plugin.Manifest.Hosts {
-			fmt.Fprintf(s.err, "  host        %-12s %s\n", claim.Host, claim.Reason)
-		}
-		fmt.Fprint(s.err, "Grant this? [y/N] ")
-		var answer string
-		fmt.Fscanln(s.in, &answer)
-		if a := strings.ToLower(answer); a != "y" && a != "yes" {
-			return &exitError{exitFailed, "nothing was granted"}
-		}
+// confirm wants a yes.
+func confirm(s streams) error {
+	fmt.Fprint(s.err, "Grant this? [y/N] ")
+	line, err := bufio.NewReader(io.LimitReader(s.in, 1<<10)).ReadString('\n')
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
 		return nil
 	}
-	return nil
+	if err != nil && line == "" {
+		fmt.Fprintln(s.err)
+		return &exitError{exitFailed, "nothing was granted: nobody is there to answer; use --yes to approve without being asked"}
+	}
+	return &exitError{exitFailed, "nothing was granted"}
 }
 
 // operator is who is at the terminal.

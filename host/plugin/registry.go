@@ -70,6 +70,8 @@ type Entry struct {
 	Serving bool // answers new calls
 	// Missing is what it asks for beyond what the version that served from the same file was granted, when it needs approval.
 	Missing Missing
+	// Rivals are further files that say that they are this plugin. Whoever approves it should know.
+	Rivals []string
 }
 
 // NewRegistry opens a registry that knows nothing yet; Rescan looks at the folder.

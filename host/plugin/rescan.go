@@ -166,6 +166,7 @@ func (w *round) inPlace(p *Plugin) bool {
 // alsoNamed warns whoever is asked to approve a file that others have its name too.
 func alsoNamed(e Entry, rivals []string) Entry {
 	if e.Plugin.State == NeedsApproval && len(rivals) > 0 {
+		e.Rivals = rivals
 		e.Plugin = alter(e.Plugin, func(p *Plugin) {
 			p.Problem += fmt.Sprintf("; look closely which file this is: %s says that it is %s too", strings.Join(rivals, ", "), p.Name)
 		})

@@ -60,13 +60,11 @@ func (s *Service) Approve(ctx context.Context, name string, d Digest, by string)
 	if by == "" {
 		return nil, fault.New(fault.Invalid, op, "say who approves")
 	}
-	if err := s.registry.Rescan(ctx); err != nil {
-		return nil, err
+	e, err := s.Waiting(ctx, name, d)
+	if err != nil || e.Serving {
+		return e.Plugin, err
 	}
-	p, err := s.toApprove(name, d)
-	if err != nil || p.State == Ready {
-		return p, err
-	}
+	p := e.Plugin
 	g := &Grant{Name: p.Name, Digest: p.Digest, Ask: AskOf(&p.Manifest), By: by, At: s.now().UTC().Truncate(time.Microsecond)}
 	if err := s.store.PluginApproved(ctx, g); err != nil {
 		return nil, err
@@ -77,29 +75,34 @@ func (s *Service) Approve(ctx context.Context, name string, d Digest, by string)
 	return s.registry.ByDigest(p.Digest)
 }
 
-// toApprove finds the version that waits, else the one that serves.
-func (s *Service) toApprove(name string, d Digest) (*Plugin, error) {
+// Waiting returns the version that Approve would grant, as it lies in the folder now; the one that serves when none waits.
+// Errors: those of Approve.
+func (s *Service) Waiting(ctx context.Context, name string, d Digest) (Entry, error) {
 	const op = "plugin.Approve"
-	var serving, unusable *Plugin
+	if err := s.registry.Rescan(ctx); err != nil {
+		return Entry{}, err
+	}
+	var serving Entry
+	var unusable *Plugin
 	for _, e := range s.registry.Entries() {
 		p := e.Plugin
 		switch {
 		case p.Name != name || d != "" && p.Digest != d:
 		case p.State == NeedsApproval:
-			return p, nil
+			return e, nil
 		case e.Serving:
-			serving = p
+			serving = e
 		case unusable == nil:
 			unusable = p
 		}
 	}
 	switch {
-	case serving != nil:
+	case serving.Plugin != nil:
 		return serving, nil
 	case unusable != nil:
-		return nil, fault.New(fault.Invalid, op, "plugin %s (%s) cannot be approved: %s", name, unusable.File, unusable.Problem)
+		return Entry{}, fault.New(fault.Invalid, op, "plugin %s (%s) cannot be approved: %s", name, unusable.File, unusable.Problem)
 	case d != "":
-		return nil, fault.New(fault.NotFound, op, "no plugin %q with digest %s is in the plugins folder", name, d)
+		return Entry{}, fault.New(fault.NotFound, op, "no plugin %q with digest %s is in the plugins folder", name, d)
 	}
-	return nil, fault.New(fault.NotFound, op, "no plugin %q is in the plugins folder", name)
+	return Entry{}, fault.New(fault.NotFound, op, "no plugin %q is in the plugins folder", name)
 }
