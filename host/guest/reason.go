@@ -30,6 +30,8 @@ const (
 	ReasonImport    Reason = "import"     // not a usable module: it imports what this host does not offer
 	ReasonEngine    Reason = "engine"     // only the other engine can run it
 	ReasonClosed    Reason = "closed"     // module or engine were closed
+	ReasonBusy      Reason = "busy"       // too many guests run; nothing ran
+	ReasonDepth     Reason = "depth"      // guests call each other too deep; nothing ran
 	ReasonHost      Reason = "host"       // a failure of the host
 )
 
@@ -101,6 +103,8 @@ var kinds = map[Reason]struct {
 	ReasonImport:    {fault.Invalid, fault.Guest},
 	ReasonEngine:    {fault.Unsupported, fault.Guest},
 	ReasonClosed:    {fault.Unavailable, fault.Host},
+	ReasonBusy:      {fault.RateLimited, fault.Host}, // so that a job waits without losing a try
+	ReasonDepth:     {fault.Exhausted, fault.Guest},
 	ReasonHost:      {fault.Internal, fault.Host},
 }
 

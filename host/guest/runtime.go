@@ -13,10 +13,12 @@ import (
 	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
-// Runtime runs plugins: it keeps one compiled module for each digest and speaks the contract with its guests.
+// Runtime runs plugins: it keeps one compiled module for each digest and speaks the contract with its guests. The calls
+// that run at once fit into a budget of memory; one plugin has at most half of it.
 type Runtime struct {
 	engine Engine
 	source Source
+	budget *budget
 
 	mu    sync.Mutex
 	slots map[plugin.Digest]*slot
@@ -30,9 +32,18 @@ var (
 	_ plugin.Loader = (*Runtime)(nil)
 )
 
+// RuntimeConfig of a Runtime. Source is required.
+type RuntimeConfig struct {
+	Source Source
+	// MemoryBudget bounds the bytes that all calls together may take. A call counts with the limits of its linear memory
+	// and its Extism blocks, 192 MiB by default, whatever it really uses; what a guest calls through a capability does not
+	// count. Zero is a quarter of the machine's memory, at least 1 GiB.
+	MemoryBudget uint64
+}
+
 // NewRuntime returns a Runtime on an engine, which stays the caller's to close.
-func NewRuntime(engine Engine, source Source) *Runtime {
-	return &Runtime{engine: engine, source: source, slots: map[plugin.Digest]*slot{}}
+func NewRuntime(engine Engine, c RuntimeConfig) *Runtime {
+	return &Runtime{engine: engine, source: c.Source, budget: newBudget(or(c.MemoryBudget, defaultBudget())), slots: map[plugin.Digest]*slot{}}
 }
 
 // slot is a module that is compiled or being compiled. After done is closed it does not change.
@@ -114,7 +125,9 @@ func (r *Runtime) compile(ctx context.Context, d plugin.Digest, s *slot, source 
 	}
 }
 
-// Call runs an export in a clean instance and takes the value out of its Answer.
+// Call runs an export in a clean instance and takes the value out of its Answer. When too many guests run it waits, at
+// most for half of the call's timeout, and then fails with fault.RateLimited on side Host (ReasonBusy). A call that a
+// guest causes through a capability does not wait: its caller holds what it would wait for.
 func (r *Runtime) Call(ctx context.Context, c plugin.Call) (json.RawMessage, error) {
 	p := c.Plugin
 	if p.State == plugin.NeedsApproval {
@@ -123,7 +136,7 @@ func (r *Runtime) Call(ctx context.Context, c plugin.Call) (json.RawMessage, err
 	result, err := r.call(ctx, p.Digest, Call{
 		Plugin: p.Name, Export: c.Export, Input: c.Input, Limits: limitsOf(c),
 		Host: func(ctx context.Context, im Import, request []byte) []byte {
-			return c.Can.Serve(ctx, strings.TrimPrefix(im.Module, abi.ModulePrefix), im.Name, request)
+			return c.Can.Serve(deeper(ctx), strings.TrimPrefix(im.Module, abi.ModulePrefix), im.Name, request)
 		},
 		Log: logOf(c),
 	})
@@ -148,11 +161,33 @@ func (r *Runtime) call(ctx context.Context, d plugin.Digest, c Call) (Result, er
 		if err != nil {
 			return Result{}, err
 		}
-		result, err := m.Call(ctx, c)
+		result, err := r.run(ctx, m, c)
 		if !again || ReasonOf(err) != ReasonClosed {
 			return result, err
 		}
 	}
+}
+
+// run runs a call when there is memory for it.
+func (r *Runtime) run(ctx context.Context, m Module, c Call) (Result, error) {
+	switch n := depth(ctx); {
+	case n > maxDepth:
+		return Result{}, (&stop{reason: ReasonDepth, text: fmt.Sprintf("guests call each other more than %d deep", maxDepth)}).of(c.Plugin)
+	case n > 0:
+		return m.Call(ctx, c)
+	}
+	l := c.Limits.orDefault()
+	leave := r.budget.admit(ctx, c.Plugin, l.MemoryBytes+l.ArenaBytes, min(l.Timeout/2, maxPatience))
+	switch {
+	case leave != nil:
+		defer leave()
+		return m.Call(ctx, c)
+	case ctx.Err() != nil:
+		return Result{}, contextStop(ctx, l.Timeout, c.Export).of(c.Plugin)
+	}
+	busy := (&stop{reason: ReasonBusy, text: "too many guests run at once; try again in a moment"}).of(c.Plugin)
+	busy.RetryAfter = time.Second
+	return Result{}, busy
 }
 
 // limitsOf are those of the manifest, which were granted; a timeout of the call goes before.

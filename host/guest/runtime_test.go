@@ -76,6 +76,12 @@ func spins(export string) []byte {
 // runtimeOf opens a native engine that offers the whole contract, and a Runtime that finds modules by digest.
 func runtimeOf(t *testing.T, modules ...[]byte) (*Runtime, *countingEngine) {
 	t.Helper()
+	return boundedRuntimeOf(t, 0, modules...)
+}
+
+// boundedRuntimeOf is runtimeOf with a budget of memory.
+func boundedRuntimeOf(t *testing.T, budget uint64, modules ...[]byte) (*Runtime, *countingEngine) {
+	t.Helper()
 	e, err := OpenNative(t.Context(), Config{Imports: Imports()})
 	if err != nil {
 		t.Fatal(err)
@@ -90,12 +96,13 @@ func runtimeOf(t *testing.T, modules ...[]byte) (*Runtime, *countingEngine) {
 	for _, m := range modules {
 		known[plugin.DigestOf(m)] = m
 	}
-	return NewRuntime(counting, func(d plugin.Digest) ([]byte, error) {
+	source := func(d plugin.Digest) ([]byte, error) {
 		if m := known[d]; m != nil {
 			return m, nil
 		}
 		return nil, fault.New(fault.NotFound, "test.Source", "no such module")
-	}), counting
+	}
+	return NewRuntime(counting, RuntimeConfig{Source: source, MemoryBudget: budget}), counting
 }
 
 // countingEngine counts compilations and makes each wait for gate, if there is one.
