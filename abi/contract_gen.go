@@ -526,9 +526,9 @@ type Setting struct {
 
 // LimitClaim: Limits that differ from the defaults.
 type LimitClaim struct {
-	TimeoutMS   int64  `json:"timeout_ms,omitempty"`   // Per call.
-	MemoryBytes int64  `json:"memory_bytes,omitempty"` // Linear memory per call.
-	OutputBytes int64  `json:"output_bytes,omitempty"` // Output per call.
+	TimeoutMS   int64  `json:"timeout_ms,omitempty"`   // Per call, at most `max_timeout_ms`.
+	MemoryBytes int64  `json:"memory_bytes,omitempty"` // Linear memory per call, at most `max_memory_bytes`.
+	OutputBytes int64  `json:"output_bytes,omitempty"` // Output per call, at most `max_output_bytes`.
 	Reason      string `json:"reason"`                 // Why.
 }
 
@@ -1358,15 +1358,18 @@ var Functions = []Function{
 
 // Default limits.
 const (
-	LimitTimeoutMS     = 30000     // Of one call of an export, host functions included.
-	LimitSyncTimeoutMS = 10000     // Of calls that a person or a vendor waits for.
-	LimitMemoryBytes   = 134217728 // Linear memory of one instance.
-	LimitInputBytes    = 16777216  // Input of a call.
-	LimitOutputBytes   = 16777216  // Output of a call.
-	LimitArenaBytes    = 67108864  // Extism blocks of one call together.
-	LimitLogBytes      = 65536     // Log of one call; the rest is dropped and counted.
-	LimitLogLines      = 500       // Log lines of one call.
-	LimitHostCalls     = 10000     // Host functions of one call.
-	LimitManifestBytes = 262144    // Manifest.
-	LimitModuleBytes   = 67108864  // The `.wasm` file.
+	LimitTimeoutMS      = 30000      // Of one call of an export, host functions included.
+	LimitSyncTimeoutMS  = 10000      // Of calls that a person or a vendor waits for.
+	LimitMemoryBytes    = 134217728  // Linear memory of one instance.
+	LimitInputBytes     = 16777216   // Input of a call.
+	LimitOutputBytes    = 16777216   // Output of a call.
+	LimitArenaBytes     = 67108864   // Extism blocks of one call together.
+	LimitLogBytes       = 65536      // Log of one call; the rest is dropped and counted.
+	LimitLogLines       = 500        // Log lines of one call.
+	LimitHostCalls      = 10000      // Host functions of one call.
+	LimitManifestBytes  = 262144     // Manifest.
+	LimitModuleBytes    = 67108864   // The `.wasm` file.
+	LimitMaxTimeoutMS   = 900000     // Most that `limits.timeout_ms` of a manifest may ask for.
+	LimitMaxMemoryBytes = 1073741824 // Most that `limits.memory_bytes` of a manifest may ask for.
+	LimitMaxOutputBytes = 67108864   // Most that `limits.output_bytes` of a manifest may ask for; output passes through the blocks.
 )

@@ -147,13 +147,6 @@ func Capabilities() []string {
 	return names
 }
 
-// Largest limits that a manifest can ask for.
-const (
-	MaxTimeoutMS   = 15 * 60 * 1000
-	MaxMemoryBytes = 4 << 30
-	MaxOutputBytes = 256 << 20
-)
-
 func (c *checker) limits() {
 	l := c.m.Limits
 	if l == nil {
@@ -166,9 +159,13 @@ func (c *checker) limits() {
 	for _, x := range []struct {
 		name        string
 		value, most int64
-	}{{"timeout_ms", l.TimeoutMS, MaxTimeoutMS}, {"memory_bytes", l.MemoryBytes, MaxMemoryBytes}, {"output_bytes", l.OutputBytes, MaxOutputBytes}} {
+	}{
+		{"timeout_ms", l.TimeoutMS, LimitMaxTimeoutMS},
+		{"memory_bytes", l.MemoryBytes, LimitMaxMemoryBytes},
+		{"output_bytes", l.OutputBytes, LimitMaxOutputBytes},
+	} {
 		if x.value > x.most {
-			c.add(at("limits", x.name), "is more than %d", x.most)
+			c.add(at("limits", x.name), "is more than %d, the most that a host gives one call", x.most)
 		}
 	}
 }

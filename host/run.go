@@ -18,7 +18,7 @@ const (
 
 	// writeTime is from the end of a request's headers to the end of its answer: the longest call of a guest that an
 	// operator can grant, and time around it to read, wait for memory and write.
-	writeTime = abi.MaxTimeoutMS*time.Millisecond + 2*time.Minute
+	writeTime = abi.LimitMaxTimeoutMS*time.Millisecond + 2*time.Minute
 )
 
 func newServer(h http.Handler) *http.Server {
