@@ -251,6 +251,14 @@ func (c *client) connect(module string, form map[string]any) connection.EntityID
 	return done.Entity
 }
 
+// goodKey is a form with a key that the vendor takes.
+func (r *rig) goodKey(key string) map[string]any {
+	r.vendor.mu.Lock()
+	defer r.vendor.mu.Unlock()
+	r.vendor.keys[key] = true
+	return map[string]any{"key": key}
+}
+
 // integrate makes a flow of accounts and waits until it works.
 func (c *client) integrate(config map[string]any, accounts ...connection.EntityID) integration.ID {
 	c.t.Helper()
@@ -270,11 +278,7 @@ func (c *client) integrate(config map[string]any, accounts ...connection.EntityI
 // keyFlow is a flow with one account by API key.
 func (c *client) keyFlow(config map[string]any) integration.ID {
 	c.t.Helper()
-	key := "key-of-" + c.name
-	c.vendor.mu.Lock()
-	c.vendor.keys[key] = true
-	c.vendor.mu.Unlock()
-	return c.integrate(config, c.connect("probe-key", map[string]any{"key": key}))
+	return c.integrate(config, c.connect("probe-key", c.goodKey("key-of-"+c.name)))
 }
 
 // step is what a guest shall do.

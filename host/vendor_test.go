@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,8 @@ type vendor struct {
 	effects  map[string]int // by idempotency key, else by request
 	refuse   string         // what the token endpoint answers as an error
 	echoes   int            // of the token endpoint
+	held     chan struct{}  // while it is not nil effects wait for it
+	arrived  chan struct{}
 }
 
 // consent is what the vendor remembers of a person's yes.
@@ -222,8 +225,35 @@ func (v *vendor) effect(w http.ResponseWriter, r *http.Request) {
 		key = rand.Text()
 	}
 	v.mu.Lock()
+	held := v.held
+	v.mu.Unlock()
+	if held != nil {
+		v.arrived <- struct{}{}
+		<-held
+	}
+	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.effects[key+" "+string(body)]++
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte(`{"done":true}`))
+}
+
+// hold lets effects wait until release; arrived gets something for each that waits.
+func (v *vendor) hold() (arrived <-chan struct{}, release func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.held, v.arrived = make(chan struct{}), make(chan struct{}, 100)
+	return v.arrived, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		close(v.held)
+		v.held = nil
+	}
+}
+
+// effectCounts says how often each different thing was done.
+func (v *vendor) effectCounts() []int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Collect(maps.Values(v.effects))
 }
