@@ -54,7 +54,7 @@ func (c *call) persist(ctx context.Context) (*Response, error) {
 		c.attempts++
 		res, err := c.chase(ctx)
 		switch {
-		case err != nil && !resent && !c.moved && c.first.idempotent() && isBroken(err) && ctx.Err() == nil:
+		case err != nil && !resent && !c.moved && repeatable(c.first.method, c.first.header) && isBroken(err) && ctx.Err() == nil:
 			resent = true
 		case err == nil && !renewed && res.Status == http.StatusUnauthorized && res.trusted:
 			renewed = true

@@ -75,10 +75,10 @@ func FuzzDo_DialsOnlyWhatARuleAllows(f *testing.F) {
 		var dialled []string
 		r := New(Config{})
 		defer r.Close()
-		r.transport.DialContext = func(_ context.Context, _, addr string) (net.Conn, error) {
+		r.dialBy(func(_ context.Context, _, addr string) (net.Conn, error) {
 			dialled = append(dialled, addr)
 			return nil, refuse
-		}
+		})
 		_, err := r.Do(context.Background(), policy, Request{URL: raw}, nil)
 		if err == nil {
 			t.Fatal("answered without a network")

@@ -124,11 +124,11 @@ func isFieldValue(s string) bool {
 	return true
 }
 
-// idempotent methods may be sent twice (RFC 9110 section 9.2.2); an idempotency key makes any request so.
-func (h hop) idempotent() bool {
-	switch h.method {
+// repeatable reports that a request may be sent twice (RFC 9110 section 9.2.2); an idempotency key makes any request so.
+func repeatable(method string, header http.Header) bool {
+	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
 		return true
 	}
-	return h.header.Get("Idempotency-Key") != "" || h.header.Get("X-Idempotency-Key") != ""
+	return header.Get("Idempotency-Key") != "" || header.Get("X-Idempotency-Key") != ""
 }

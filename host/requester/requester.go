@@ -28,6 +28,14 @@ const (
 	maxRedirects           = 5
 )
 
+// How long a connection may idle before it is used again. A server may close one at the moment at which it is used, and then
+// nobody knows what became of the request. One that may be sent twice is simply sent again. Any other, such as one that spends
+// a refresh token, takes only connections that were in use a moment ago: common servers close after two seconds and more.
+const (
+	idleForRepeatable = time.Minute
+	idleForOthers     = time.Second
+)
+
 // Config may be zero: the defaults are for the public internet.
 type Config struct {
 	// AllowPrivate opens addresses that are closed to everybody by default, such as those of an on-premises network or, in
@@ -80,7 +88,7 @@ func orDefault[T comparable](v *T, def T) {
 // Requester sends requests. Make one with New and end it with Close.
 type Requester struct {
 	cfg       Config
-	transport *http.Transport
+	transport lanes
 	trip      http.RoundTripper // transport, or what Config.Wrap made of it
 	budgets   budgets
 
@@ -100,7 +108,8 @@ type Requester struct {
 // log.SetOutput(io.Discard), after slog.SetDefault.
 func New(cfg Config) *Requester {
 	cfg = cfg.withDefaults()
-	r := &Requester{cfg: cfg, transport: newTransport(cfg), budgets: budgets{places: cfg.MaxInFlight, byKey: map[string]*budget{}}}
+	transport := lanes{repeatable: newTransport(cfg, idleForRepeatable), others: newTransport(cfg, idleForOthers)}
+	r := &Requester{cfg: cfg, transport: transport, budgets: budgets{places: cfg.MaxInFlight, byKey: map[string]*budget{}}}
 	r.trip = r.transport
 	if cfg.Wrap != nil {
 		r.trip = cfg.Wrap(r.transport)
@@ -109,7 +118,23 @@ func New(cfg Config) *Requester {
 	return r
 }
 
-func newTransport(cfg Config) *http.Transport {
+// lanes keep connections apart by what may go over them.
+type lanes struct{ repeatable, others *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (l lanes) RoundTrip(req *http.Request) (*http.Response, error) {
+	if repeatable(req.Method, req.Header) {
+		return l.repeatable.RoundTrip(req)
+	}
+	return l.others.RoundTrip(req)
+}
+
+func (l lanes) closeIdle() {
+	l.repeatable.CloseIdleConnections()
+	l.others.CloseIdleConnections()
+}
+
+func newTransport(cfg Config, idle time.Duration) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, Resolver: cfg.Resolver, ControlContext: guard{cfg.AllowPrivate}.control}
 	http1 := new(http.Protocols) // one request per connection at a time: cancelling one never touches another
 	http1.SetHTTP1(true)
@@ -124,7 +149,7 @@ func newTransport(cfg Config) *http.Transport {
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
 		MaxIdleConns:           256,
 		MaxIdleConnsPerHost:    16,
-		IdleConnTimeout:        time.Minute,
+		IdleConnTimeout:        idle,
 	}
 }
 
@@ -134,7 +159,7 @@ func (r *Requester) Close() {
 	r.close()
 	r.mu.Unlock()
 	r.calls.Wait()
-	r.transport.CloseIdleConnections()
+	r.transport.closeIdle()
 }
 
 // begin counts a call in, unless Close has begun.
