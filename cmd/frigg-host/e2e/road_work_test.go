@@ -154,7 +154,7 @@ func (r *road) post(t *testing.T, event []byte, secret string, at time.Time) ans
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")
 	a, err := send(req)
 	check(t, err)
-	r.page.block(fmt.Sprintf("> POST %s (Stripe-Signature: t=...,v1=...)\n< %d %s", path, a.Status, clip(brief(a))))
+	r.page.block(fmt.Sprintf("> POST %s (Stripe-Signature: t=...,v1=...)\n< %d %s", path, a.Status, r.page.clip(brief(a))))
 	return a
 }
 

@@ -86,7 +86,7 @@ func (p *page) exchange(method, path string, in any, a answer) {
 	if in != nil {
 		body, _ = json.Marshal(in)
 	}
-	p.block(fmt.Sprintf("> %s %s %s\n< %d %s", method, path, clip(body), a.Status, clip(brief(a))))
+	p.block(fmt.Sprintf("> %s %s %s\n< %d %s", method, path, p.clip(body), a.Status, p.clip(brief(a))))
 	if !strings.HasPrefix(path, "/user/") {
 		p.mu.Lock()
 		p.heard.Write(a.Body)
@@ -124,7 +124,7 @@ func (p *page) wire(vendor string, s seen) {
 		line += "\n  Idempotency-Key: " + key
 	}
 	if s.Body != "" {
-		line += "\n  " + clip([]byte(s.Body))
+		line += "\n  " + p.clip([]byte(s.Body))
 	}
 	p.block(line)
 }
@@ -148,13 +148,15 @@ func (p *page) write(text string) {
 
 const maxShown = 700
 
-// clip keeps what a reader needs of a body.
-func clip(body []byte) string {
+// clip keeps what a reader needs of a body, without secrets.
+func (p *page) clip(body []byte) string {
 	var flat bytes.Buffer
 	if json.Compact(&flat, body) == nil {
 		body = flat.Bytes()
 	}
-	text := strings.ReplaceAll(strings.TrimSpace(string(body)), "\n", " ")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	text := p.scrub(strings.ReplaceAll(strings.TrimSpace(string(body)), "\n", " "))
 	if len(text) > maxShown {
 		text = text[:maxShown] + " ..."
 	}
@@ -162,7 +164,7 @@ func clip(body []byte) string {
 }
 
 var (
-	uuids   = regexp.MustCompile(`\b(usr|ent|cred|int|job|evt)_[0-9a-f]{8}-[0-9a-f-]{27}\b`)
+	uuids   = regexp.MustCompile(`\b(?:(?:usr|ent|cred|int|job|evt)_[0-9a-f]{8}-[0-9a-f-]{27}|acct_\w+)\b`)
 	keys    = regexp.MustCompile(`\bfrigg-[0-9a-f]{32}\b`)
 	times   = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d(:|%3A)\d\d(:|%3A)\d\d(\.\d+)?Z`)
 	digests = regexp.MustCompile(`\b(sha256:)?[0-9a-f]{64}\b`)
