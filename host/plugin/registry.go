@@ -50,6 +50,7 @@ type Registry struct {
 	loaded map[Digest]error
 	dev    map[Digest]*Grant
 	told   map[string]string
+	idle   map[Digest]bool // kept modules that nobody needed at the last Prune
 
 	mu       sync.Mutex
 	versions map[Digest]*Plugin
@@ -208,20 +209,50 @@ func (r *Registry) version(d Digest) (*Plugin, error) {
 // Module returns the bytes of a version.
 func (r *Registry) Module(d Digest) ([]byte, error) { return r.modules.get(d) }
 
-// Prune removes the bytes of versions that do not serve, are not in the folder, and are not in use. It returns how many.
+// Prune removes the bytes of versions that nobody needs, and returns how many. Kept is what serves, lies in the folder, was
+// the last to be granted under its name, or is in use. A version goes when two calls in a row found it so: let time pass
+// between them in which the work that began on it can end. Before the first Rescan nothing is removed.
 func (r *Registry) Prune(ctx context.Context, inUse func(Digest) bool) (int, error) {
 	r.scan.Lock()
 	defer r.scan.Unlock()
 	if err := ctx.Err(); err != nil {
 		return 0, fault.Wrap(err, fault.Canceled, "plugin.Prune", "the caller left")
 	}
-	needed := map[Digest]bool{}
-	for _, e := range r.view.Load().entries {
-		needed[e.Plugin.Digest] = true
+	v := r.view.Load()
+	if v.grants == nil {
+		return 0, nil
 	}
-	n, err := r.modules.prune(func(d Digest) bool { return needed[d] || inUse(d) })
+	needed, idle := v.needed(), map[Digest]bool{}
+	n, err := r.modules.prune(func(d Digest) bool {
+		if needed[d] || inUse(d) {
+			return true
+		}
+		if r.idle[d] {
+			return false
+		}
+		idle[d] = true
+		return true
+	})
+	r.idle = idle
 	r.mu.Lock()
 	clear(r.versions)
 	r.mu.Unlock()
 	return n, fault.Wrap(err, fault.Internal, "plugin.Prune", "an old module cannot be removed")
+}
+
+// needed are the versions that an operator would miss.
+func (v *view) needed() map[Digest]bool {
+	needed, latest := map[Digest]bool{}, map[string]*Grant{}
+	for _, e := range v.entries {
+		needed[e.Plugin.Digest] = true
+	}
+	for _, g := range v.grants {
+		if last := latest[g.Name]; last == nil || g.At.After(last.At) {
+			latest[g.Name] = g
+		}
+	}
+	for _, g := range latest {
+		needed[g.Digest] = true
+	}
+	return needed
 }

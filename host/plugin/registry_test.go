@@ -484,16 +484,89 @@ func TestRescan_ARemovedFileStopsNewCallsAndKeepsTheVersion(t *testing.T) {
 	if len(r.loader.loaded) != 0 {
 		t.Error("it is still loaded")
 	}
+}
+
+// prune calls Prune and wants it to remove this many.
+func (r *rig) prune(want int, inUse ...plugin.Digest) {
+	r.t.Helper()
+	n, err := r.registry.Prune(r.t.Context(), func(d plugin.Digest) bool { return slices.Contains(inUse, d) })
+	if n != want || err != nil {
+		r.t.Errorf("removed %d and %v, want %d", n, err, want)
+	}
+}
+
+func TestPrune_RemovesWhatNobodyNeedsTheSecondTime(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	digests := map[string]plugin.Digest{}
+	for _, version := range []string{"1.0.0", "1.1.0", "1.2.0"} {
+		data := module("crm", version, "storage")
+		digests[version] = plugin.DigestOf(data)
+		r.drop("crm.wasm", data, old)
+		r.rescan()
+		if version == "1.0.0" {
+			r.approve("crm")
+		}
+	}
+	r.drop("crm.wasm", module("crm", "2.0.0", "storage", "mapping"), old) // waits
 	r.rescan()
-	if n, err := r.registry.Prune(t.Context(), func(d plugin.Digest) bool { return d == p.Digest }); n != 0 || err != nil {
-		t.Errorf("removed %d in use, %v", n, err)
+	r.wantState("crm.wasm crm 1.2.0 ready serving", "crm.wasm crm 2.0.0 needs_approval")
+	wantKept := func(want ...string) {
+		t.Helper()
+		kept := []string{}
+		for version, d := range digests {
+			if _, err := r.registry.ByDigest(d); err == nil {
+				kept = append(kept, version)
+			} else if fault.KindOf(err) != fault.NotFound {
+				t.Errorf("%s: %v", version, err)
+			}
+		}
+		slices.Sort(kept)
+		if diff := cmp.Diff(want, kept); diff != "" {
+			t.Errorf("kept -want +got:\n%s", diff)
+		}
 	}
-	if n, err := r.registry.Prune(t.Context(), func(plugin.Digest) bool { return false }); n != 1 || err != nil {
-		t.Errorf("removed %d, %v", n, err)
+	r.prune(0)
+	wantKept("1.0.0", "1.1.0", "1.2.0") // work that began on them can end
+	r.prune(1, digests["1.0.0"])
+	wantKept("1.0.0", "1.2.0")
+	r.prune(0) // in use a moment ago
+	r.prune(1)
+	r.prune(0)
+	wantKept("1.2.0")
+	r.start()
+	r.rescan()
+	r.wantServing("crm", "1.2.0")
+}
+
+func TestPrune_KeepsTheLastThatWasGrantedThoughItsFileIsGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	data := module("crm", "1.0.0")
+	r.drop("crm.wasm", data, old)
+	r.rescan()
+	r.approve("crm")
+	r.remove("crm.wasm")
+	r.rescan()
+	r.prune(0)
+	r.prune(0)
+	if p, err := r.registry.ByDigest(plugin.DigestOf(data)); err != nil || p.State != plugin.Ready {
+		t.Errorf("got %+v and %v", p, err)
 	}
-	if _, err := r.registry.ByDigest(p.Digest); fault.KindOf(err) != fault.NotFound {
-		t.Errorf("got %v, want NotFound after pruning", err)
-	}
+}
+
+func TestPrune_RemovesNothingBeforeTheFirstLook(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	data := module("crm", "1.0.0")
+	r.drop("crm.wasm", data, old)
+	r.rescan()
+	r.start()
+	r.prune(0)
+	r.prune(0)
+	r.rescan()
+	r.approve("crm")
+	r.wantServing("crm", "1.0.0")
 }
 
 func TestByDigest_RefusesWhatIsNoDigest(t *testing.T) {
