@@ -1363,6 +1363,7 @@ const (
 	LimitMemoryBytes    = 134217728  // Linear memory of one instance.
 	LimitInputBytes     = 16777216   // Input of a call.
 	LimitOutputBytes    = 16777216   // Output of a call.
+	LimitRequestBytes   = 1048576    // Request of a host function, unless the function says otherwise.
 	LimitArenaBytes     = 67108864   // Extism blocks of one call together.
 	LimitLogBytes       = 65536      // Log of one call; the rest is dropped and counted.
 	LimitLogLines       = 500        // Log lines of one call.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -142,11 +143,19 @@ func door(s *contractSpec) string {
 				continue
 			}
 			fmt.Fprintf(&b, "\t\tif c.%s == nil {\n\t\t\treturn refuse(notGranted(capability))\n\t\t}\n", goName(c.Name))
-			fmt.Fprintf(&b, "\t\treturn serve(ctx, request, c.%s.%s)\n", goName(c.Name), goName(f.Name))
+			fmt.Fprintf(&b, "\t\treturn serve(ctx, request, %s, c.%s.%s)\n", f.requestLimit(), goName(c.Name), goName(f.Name))
 		}
 	}
 	b.WriteString("\t}\n\treturn refuse(unsupported(capability, function))\n}\n")
 	return b.String()
+}
+
+// requestLimit is the largest request as Go writes it: the function's own, else that of the contract.
+func (f function) requestLimit() string {
+	if f.RequestBytes == 0 {
+		return "abi.LimitRequestBytes"
+	}
+	return strconv.FormatInt(f.RequestBytes, 10)
 }
 
 func (c capability) offered() bool {

@@ -44,6 +44,7 @@ type (
 	function struct {
 		Name, Request, Response, Class, Doc string
 		Reserved                            bool
+		RequestBytes                        int64 `yaml:"request_bytes"` // 0 is the limit of that name
 	}
 	limit struct {
 		Name, Doc string

@@ -16,7 +16,7 @@ func spec(s *contractSpec) []byte {
 	b.WriteString("\n## Capabilities\n\nClasses: *pure* (no effect, same answer), *read*, *local* (an effect inside the host, committed before the answer), *remote* (an effect outside).\n\n| import | function | request | answer | class | what |\n|---|---|---|---|---|---|\n")
 	for _, c := range s.Capabilities {
 		for _, f := range c.Functions {
-			fmt.Fprintf(&b, "| `frigg:host/%s` | `%s` | %s | %s | %s | %s |\n", c.Name, f.Name, link(f.Request), link(f.Response), f.Class, reserved(f.Reserved)+f.Doc)
+			fmt.Fprintf(&b, "| `frigg:host/%s` | `%s` | %s | %s | %s | %s |\n", c.Name, f.Name, link(f.Request), link(f.Response), f.Class, reserved(f.Reserved)+f.Doc+f.largest())
 		}
 	}
 	b.WriteString("\n## Limits\n\n| limit | default | of what |\n|---|---|---|\n")
@@ -46,6 +46,14 @@ func spec(s *contractSpec) []byte {
 		}
 	}
 	return []byte(b.String())
+}
+
+// largest says how large a request may be that may be larger than others.
+func (f function) largest() string {
+	if f.RequestBytes == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" Requests of at most %d bytes.", f.RequestBytes)
 }
 
 func link(message string) string { return fmt.Sprintf("[%s](#%s)", message, strings.ToLower(message)) }

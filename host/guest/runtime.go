@@ -3,6 +3,7 @@ package guest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -214,8 +215,11 @@ func openAnswer(output []byte) (json.RawMessage, *abi.Fault, error) {
 	if len(output) == 0 {
 		return nil, nil, fmt.Errorf("nothing")
 	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(output, &fields); err != nil {
+	var fields map[string]json.RawMessage // not a struct: names in another spelling are other names
+	switch err := plugin.Decode(output, &fields); {
+	case fault.Is(err, fault.TooLarge):
+		return nil, nil, errors.New(fault.PublicMessage(err))
+	case err != nil:
 		return nil, nil, fmt.Errorf("it is not a JSON object")
 	}
 	value, hasValue := fields["value"]

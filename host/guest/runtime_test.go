@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -171,6 +173,22 @@ func TestRuntime_OpensTheEnvelope(t *testing.T) {
 				t.Errorf("got message %q, want %q", msg, c.says)
 			}
 		})
+	}
+}
+
+// TestOpenAnswer_TakesNoMoreThanItsJSON does not run in parallel: it looks at what is allocated.
+func TestOpenAnswer_TakesNoMoreThanItsJSON(t *testing.T) {
+	output := []byte(`{"value":1`)
+	for i := range 500_000 {
+		output = fmt.Appendf(output, `,"%x":0`, i)
+	}
+	output = append(output, '}')
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := openAnswer(output)
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; err == nil || !strings.Contains(err.Error(), "so many elements") || got > uint64(len(output)) {
+		t.Errorf("took %d bytes for %d of JSON: %v", got, len(output), err)
 	}
 }
 

@@ -4,17 +4,22 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
 )
 
-// serve decodes a request, calls the capability and encodes its answer.
-func serve[Q, R any](ctx context.Context, request []byte, f func(context.Context, Q) (R, error)) []byte {
+// serve decodes a request of at most limit bytes, calls the capability and encodes its answer.
+func serve[Q, R any](ctx context.Context, request []byte, limit int, f func(context.Context, Q) (R, error)) []byte {
+	if len(request) > limit {
+		return refuse(&fault.Error{Kind: fault.TooLarge, Side: fault.Guest, Op: "plugin.Serve",
+			Msg: fmt.Sprintf("the request has %d bytes; this function takes at most %d", len(request), limit)})
+	}
 	var q Q
-	if err := json.Unmarshal(request, &q); err != nil {
-		return refuse((&fault.Error{Kind: fault.Invalid, Side: fault.Guest, Op: "plugin.Serve", Msg: "the request does not have the contract's shape: " + shape(err)}))
+	if err := Decode(request, &q); err != nil {
+		return refuse(notDecoded(err))
 	}
 	r, err := f(ctx, q)
 	if err != nil {
@@ -27,13 +32,12 @@ func serve[Q, R any](ctx context.Context, request []byte, f func(context.Context
 	return encode(abi.Answer{Value: value})
 }
 
-// shape says what is wrong with JSON without repeating its values.
-func shape(err error) string {
-	var t *json.UnmarshalTypeError
-	if errors.As(err, &t) {
-		return "field " + t.Field + " must be " + t.Type.String()
+// notDecoded says why a request could not be decoded.
+func notDecoded(err error) error {
+	if fault.Is(err, fault.TooLarge) {
+		return &fault.Error{Kind: fault.TooLarge, Side: fault.Guest, Op: "plugin.Serve", Msg: "the request is too large: " + fault.PublicMessage(err), Err: err}
 	}
-	return "it is not JSON"
+	return &fault.Error{Kind: fault.Invalid, Side: fault.Guest, Op: "plugin.Serve", Msg: "the request does not have the contract's shape: " + shape(err)}
 }
 
 func refuse(err error) []byte {

@@ -89,77 +89,77 @@ func (c Capabilities) Serve(ctx context.Context, capability, function string, re
 		if c.HTTP == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.HTTP.Send)
+		return serve(ctx, request, 16777216, c.HTTP.Send)
 	case "module.call":
 		if c.Module == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Module.Call)
+		return serve(ctx, request, 16777216, c.Module.Call)
 	case "storage.get":
 		if c.Storage == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Storage.Get)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Storage.Get)
 	case "storage.put":
 		if c.Storage == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Storage.Put)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Storage.Put)
 	case "storage.delete":
 		if c.Storage == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Storage.Delete)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Storage.Delete)
 	case "storage.list":
 		if c.Storage == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Storage.List)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Storage.List)
 	case "mapping.get":
 		if c.Mapping == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Mapping.Get)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Mapping.Get)
 	case "mapping.put":
 		if c.Mapping == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Mapping.Put)
+		return serve(ctx, request, 4194304, c.Mapping.Put)
 	case "mapping.delete":
 		if c.Mapping == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Mapping.Delete)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Mapping.Delete)
 	case "mapping.list":
 		if c.Mapping == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Mapping.List)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Mapping.List)
 	case "queue.enqueue":
 		if c.Queue == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Queue.Enqueue)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Queue.Enqueue)
 	case "integration.update":
 		if c.Integration == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Integration.Update)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Integration.Update)
 	case "webhook.endpoint":
 		if c.Webhook == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Webhook.Endpoint)
+		return serve(ctx, request, abi.LimitRequestBytes, c.Webhook.Endpoint)
 	case "crypto.hmac_sign":
 		if c.Crypto == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Crypto.HMACSign)
+		return serve(ctx, request, 16777216, c.Crypto.HMACSign)
 	case "crypto.hmac_verify":
 		if c.Crypto == nil {
 			return refuse(notGranted(capability))
 		}
-		return serve(ctx, request, c.Crypto.HMACVerify)
+		return serve(ctx, request, 16777216, c.Crypto.HMACVerify)
 	case "crypto.jwt_verify":
 		return refuse(unsupported(capability, function))
 	case "notify.send":

@@ -96,7 +96,11 @@ func Invoke[Out any](ctx context.Context, caller Caller, c Call, in any) (Out, e
 	if len(value) == 0 {
 		return out, nil
 	}
-	if err := json.Unmarshal(value, &out); err != nil {
+	switch err := Decode(value, &out); {
+	case fault.Is(err, fault.TooLarge):
+		return out, &fault.Error{Kind: fault.TooLarge, Side: fault.Guest, Op: "plugin.Invoke",
+			Msg: "guest " + c.Plugin.Name + ": the answer of " + c.Export + " is too large: " + fault.PublicMessage(err), Err: err}
+	case err != nil:
 		return out, &fault.Error{Kind: fault.Internal, Side: fault.Guest, Op: "plugin.Invoke",
 			Msg: "guest " + c.Plugin.Name + ": " + c.Export + " answered something else than the contract's message", Err: err}
 	}
