@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -98,8 +99,15 @@ type Host struct {
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 func (c Config) orDefault() (Config, error) {
-	if c.DataDir == "" || c.PluginsDir == "" {
+	switch {
+	case c.DataDir == "" || c.PluginsDir == "":
 		return c, fault.New(fault.Invalid, "host.New", "a data folder and a plugins folder must be given")
+	case c.Workers < 0:
+		return c, fault.New(fault.Invalid, "host.New", "%d jobs cannot run at once; leave the number of workers out, or give at least 1", c.Workers)
+	case c.PublicURL != "" && !isAddress(c.PublicURL):
+		return c, fault.New(fault.Invalid, "host.New", "the public URL %q must be an address such as https://hooks.example.com", c.PublicURL)
+	case c.FrontendURL != "" && !isAddress(c.FrontendURL):
+		return c, fault.New(fault.Invalid, "host.New", "the frontend URL %q must be an address such as https://app.example.com", c.FrontendURL)
 	}
 	data, err := filepath.Abs(c.DataDir)
 	if err != nil {
@@ -124,4 +132,10 @@ func (c Config) orDefault() (Config, error) {
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	c.FrontendURL = strings.TrimRight(c.FrontendURL, "/")
 	return c, nil
+}
+
+// isAddress reports that paths can be put behind text.
+func isAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == ""
 }

@@ -202,7 +202,11 @@ func TestHost_SaysWhatIsWrongWithItsSurroundings(t *testing.T) {
 		"data folder is a file": {func(t *testing.T, c *host.Config) { must(t, os.WriteFile(c.DataDir, nil, 0o600)) }, "data cannot be made: not a directory"},
 		"plugins folder is a file": {func(t *testing.T, c *host.Config) { must(t, os.WriteFile(c.PluginsDir, nil, 0o600)) },
 			"plugins cannot be made: not a directory"},
-		"unknown engine": {func(_ *testing.T, c *host.Config) { c.Engine = "v8" }, `there is no engine "v8"; use native or extism`},
+		"a negative number of workers": {func(_ *testing.T, c *host.Config) { c.Workers = -3 }, "-3 jobs cannot run at once"},
+		"public URL without a scheme":  {func(_ *testing.T, c *host.Config) { c.PublicURL = "hooks.example.com" }, `the public URL "hooks.example.com" must be an address such as https://`},
+		"public URL with a query":      {func(_ *testing.T, c *host.Config) { c.PublicURL = "https://example.com/?a=b" }, "the public URL"},
+		"frontend URL that is a path":  {func(_ *testing.T, c *host.Config) { c.FrontendURL = "/app" }, `the frontend URL "/app" must be an address`},
+		"unknown engine":               {func(_ *testing.T, c *host.Config) { c.Engine = "v8" }, `there is no engine "v8"; use native or extism`},
 		"damaged database": {func(t *testing.T, c *host.Config) {
 			must(t, os.MkdirAll(c.DataDir, 0o700))
 			must(t, os.WriteFile(filepath.Join(c.DataDir, "frigg.db"), []byte(strings.Repeat("this is no database", 1000)), 0o600))
