@@ -32,6 +32,7 @@ var walls = []wall{
 	{"host/fault", []string{root + "..."}, "the one error crosses every wall, so it stands on none"},
 	{"host/secret", []string{root + "abi", root + "host/account", root + "host/connection", root + "store", "net/http", "database/sql"}, "the sealer does not know what secrets are for"},
 	{"host/pointer", []string{root + "...", "net/http", "database/sql"}, "whoever reads JSON reads it alike, whatever it is"},
+	{"host/form", []string{root + "host/account", root + "host/plugin", root + "host/guest", root + "host/requester", root + "host/connection", root + "host/integration", root + "store", "net/http", "database/sql"}, "a form is judged alike, whoever shows it"},
 	{"host/account", []string{root + "abi", root + "host/plugin", root + "host/guest", root + "host/connection", root + "host/integration", root + "host/job", root + "store", "net/http", "database/sql", echo}, "users exist without integrations"},
 	{"host/plugin/...", []string{root + "host/account", root + "host/connection", root + "host/integration", root + "host/guest", root + "store", wazero, extism, "database/sql", echo}, "what is installed does not depend on how it runs or who uses it"},
 	{"host/guest/...", []string{root + "host/account", root + "host/secret", root + "host/connection", root + "host/integration", root + "host/requester", root + "store", "net/http", "database/sql", echo}, "an engine knows no owner, no credential and no network"},

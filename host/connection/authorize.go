@@ -13,6 +13,7 @@ import (
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/form"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
 
@@ -54,7 +55,7 @@ func (s *Service) Requirements(ctx context.Context, a account.Actor, module stri
 		need.URL, err = s.sendAway(ctx, a, m, nil)
 		return need, err
 	}
-	need.Form = emptyForm()
+	need.Form = &abi.Form{JSONSchema: form.Empty().JSONSchema}
 	return need, nil
 }
 
@@ -83,15 +84,15 @@ func (s *Service) Authorize(ctx context.Context, a account.Actor, module string,
 	if m.redirects() && isCallback(m, data) {
 		return s.comeBack(ctx, a, m, data)
 	}
-	form, err := m.readForm(data)
+	filled, err := m.readForm(data)
 	if err != nil {
 		return Authorization{}, err
 	}
 	if m.redirects() {
-		address, err := s.sendAway(ctx, a, m, form)
+		address, err := s.sendAway(ctx, a, m, filled)
 		return Authorization{Type: m.auth.Kind, URL: address}, err
 	}
-	c := s.newConn(m, a.Owner, values{form: form})
+	c := s.newConn(m, a.Owner, values{form: filled})
 	g, err := c.firstGrant(ctx)
 	if err != nil {
 		return Authorization{}, err
@@ -103,11 +104,7 @@ func (m *module) readForm(data map[string]any) (map[string]value, error) {
 	if m.auth.Form == nil {
 		return nil, nil
 	}
-	f, err := parseForm(m.auth.Form)
-	if err != nil {
-		return nil, err
-	}
-	return f.read(data)
+	return readForm(m.auth.Form, data)
 }
 
 // isCallback tells the query of a redirect from a form that comes before one.

@@ -195,11 +195,7 @@ func (c *conn) filledIn(ctx context.Context, data map[string]any) (abi.Account, 
 	if err != nil {
 		return abi.Account{}, err
 	}
-	parsed, err := parseForm(&f)
-	if err != nil {
-		return abi.Account{}, err
-	}
-	values, err := parsed.read(data)
+	values, err := readForm(&f, data)
 	if err != nil {
 		return abi.Account{}, err
 	}

@@ -70,11 +70,7 @@ func HostRules(claims []string, form map[string]string) map[string]bool {
 
 // ReadForm reads what a person filled in: texts and whether they are secret.
 func ReadForm(schema json.RawMessage, data map[string]any) (map[string]string, map[string]bool, error) {
-	f, err := parseForm(&abi.Form{JSONSchema: schema})
-	if err != nil {
-		return nil, nil, err
-	}
-	values, err := f.read(data)
+	values, err := readForm(&abi.Form{JSONSchema: schema}, data)
 	texts, secrets := map[string]string{}, map[string]bool{}
 	for name, v := range values {
 		texts[name], secrets[name] = v.text.Reveal(), v.secret
