@@ -9,7 +9,9 @@ import (
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/form"
 	"github.com/frigg-host/frigg-host/host/pointer"
+	"github.com/frigg-host/frigg-host/host/secret"
 )
 
 // Entity returns the entity with id if a owns it, else fault.NotFound.
@@ -51,7 +53,8 @@ func (s *Service) EntityForm(ctx context.Context, a account.Actor, id EntityID, 
 	return s.entityForm(ctx, a, id, abi.ExportEntityForm, input)
 }
 
-// RefreshEntityForm is EntityForm after a field changed; input is what is filled in so far.
+// RefreshEntityForm is EntityForm after a field changed; input is what is filled in so far. The guest gets handles of fields
+// that its forms call passwords.
 func (s *Service) RefreshEntityForm(ctx context.Context, a account.Actor, id EntityID, input json.RawMessage) (abi.Form, error) {
 	return s.entityForm(ctx, a, id, abi.ExportRefreshEntityForm, input)
 }
@@ -67,18 +70,32 @@ func (s *Service) entityForm(ctx context.Context, a account.Actor, id EntityID, 
 	if !c.m.Has(export) {
 		return abi.Form{}, fault.New(fault.Unsupported, "connection.EntityForm", "module %s has no form for its accounts", c.m.Name)
 	}
-	return c.guestForm(ctx, export, input)
+	in, err := form.ReadInput(input)
+	if err != nil {
+		return abi.Form{}, err
+	}
+	if !in.Empty() && c.m.Has(abi.ExportEntityForm) {
+		f, err := c.guestForm(ctx, abi.ExportEntityForm, nil, nil)
+		if err != nil && !fault.Is(err, fault.Unsupported) {
+			return abi.Form{}, err
+		}
+		if _, err := in.Learn(&f); err != nil {
+			return abi.Form{}, err
+		}
+	}
+	return in.Settle(func(all bool) (abi.Form, error) {
+		handles := secret.NewHandles()
+		return c.guestForm(ctx, export, in.Told(all, func(_ string, t secret.Text) string { return handles.Issue(t) }), handles)
+	})
 }
 
-// maxGuestForm bounds a form that a guest makes.
-const maxGuestForm = 1 << 20
-
-func (c *conn) guestForm(ctx context.Context, export string, input json.RawMessage) (abi.Form, error) {
-	f, err := guestCall[abi.Form](ctx, c, export, abi.EntityFormInput{Connection: c.describe(), Input: input}, CallOptions{Timeout: personWaits})
-	if err == nil && len(f.JSONSchema)+len(f.UISchema) > maxGuestForm {
-		return abi.Form{}, fault.New(fault.TooLarge, "connection.EntityForm", "the form of module %s has more than %d bytes", c.m.Name, maxGuestForm).On(fault.Guest)
+// guestForm asks for a form; input names secrets by the handles, which may be nil where there are none.
+func (c *conn) guestForm(ctx context.Context, export string, input json.RawMessage, handles *secret.Handles) (abi.Form, error) {
+	f, err := guestCall[abi.Form](ctx, c, export, abi.EntityFormInput{Connection: c.describe(), Input: input}, CallOptions{Handles: handles, Timeout: personWaits})
+	if err != nil {
+		return abi.Form{}, err
 	}
-	return f, err
+	return f, form.Bounded(f)
 }
 
 // choosing opens a credential, with or without entities.
@@ -100,7 +117,7 @@ func (s *Service) choosing(ctx context.Context, a account.Actor, id CredentialID
 // choice is the guest's form, or one of the accounts that identify.
 func (c *conn) choice(ctx context.Context) (abi.Form, error) {
 	if c.m.Has(abi.ExportEntityForm) {
-		return c.guestForm(ctx, abi.ExportEntityForm, nil)
+		return c.guestForm(ctx, abi.ExportEntityForm, nil, nil)
 	}
 	found, err := c.choices(ctx)
 	if err != nil {
@@ -191,7 +208,7 @@ func (c *conn) chosen(ctx context.Context, data map[string]any) (abi.Account, er
 
 // filledIn is an account as the guest's form describes it: external_id, sub_type and name by their names, all else as details.
 func (c *conn) filledIn(ctx context.Context, data map[string]any) (abi.Account, error) {
-	f, err := c.guestForm(ctx, abi.ExportEntityForm, nil)
+	f, err := c.guestForm(ctx, abi.ExportEntityForm, nil, nil)
 	if err != nil {
 		return abi.Account{}, err
 	}

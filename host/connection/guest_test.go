@@ -385,6 +385,37 @@ func TestEntityForm_ComesFromTheGuest(t *testing.T) {
 	wants(t, err, fault.TooLarge, fault.Guest)
 }
 
+func TestEntityForm_PasswordsReachTheGuestAsHandles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := r.connect().EntityID
+	r.install(r.vendor.manifest(), abi.ExportEntityForm, abi.ExportRefreshEntityForm)
+	grown := json.RawMessage(`{"type":"object","properties":{"team":{"type":"string"},"box":{"properties":{"pin":{"type":"string","format":"password"}}}}}`)
+	r.guest.on(abi.ExportEntityForm, func(context.Context, plugin.Call) (any, error) {
+		return abi.Form{JSONSchema: json.RawMessage(`{"type":"object","properties":{"team":{"type":"string"}}}`)}, nil
+	})
+	var last string
+	r.guest.on(abi.ExportRefreshEntityForm, func(_ context.Context, c plugin.Call) (any, error) {
+		var in abi.EntityFormInput
+		check(t, json.Unmarshal(c.Input, &in))
+		last = string(in.Input)
+		if strings.Contains(string(c.Input), "plant-7f3a") {
+			t.Errorf("the guest reads %s", in.Input)
+		}
+		return abi.Form{JSONSchema: grown}, nil
+	})
+	f, err := r.RefreshEntityForm(t.Context(), r.mine, e, json.RawMessage(`{"team":"red","box":{"pin":"plant-7f3a"}}`))
+	check(t, err)
+	if string(f.JSONSchema) != string(grown) {
+		t.Errorf("got %s", f.JSONSchema)
+	}
+	if !secret.HasHandle(last) || !strings.Contains(last, `"team":"red"`) {
+		t.Errorf("the guest last read %s", last)
+	}
+	_, err = r.RefreshEntityForm(t.Context(), r.mine, e, json.RawMessage(`["plant-7f3a"]`))
+	wants(t, err, fault.Invalid, fault.Caller)
+}
+
 func TestTestEntity_HasThreeOutcomes(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
