@@ -37,6 +37,9 @@ Examples:
   frigg-host plugin call app.wasm work --repeat 100 --json`
 }
 
+// leastMemory is a page.
+const leastMemory = 64 << 10
+
 // figures are what --json prints.
 type figures struct {
 	Output      *string `json:"output,omitempty"`        // when it is UTF-8
@@ -58,6 +61,9 @@ func (c *callCmd) Run(ctx context.Context, s streams) error {
 	if c.Timeout <= 0 {
 		return &exitError{exitUsage, "--timeout must be more than 0"}
 	}
+	if c.Memory < leastMemory {
+		return &exitError{exitUsage, fmt.Sprintf("--memory must be at least %d, one page of WebAssembly", leastMemory)}
+	}
 	input, err := c.input(s)
 	if err != nil {
 		return &exitError{exitUsage, err.Error()}
@@ -66,7 +72,7 @@ func (c *callCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return &exitError{exitUnusable, err.Error()}
 	}
-	engine, err := guest.Open(ctx, c.Engine, guest.Config{Imports: guest.Imports(), CacheDir: compileCache(), MemoryCeiling: max(c.Memory, 1<<16)})
+	engine, err := guest.Open(ctx, c.Engine, guest.Config{Imports: guest.Imports(), CacheDir: compileCache(), MemoryCeiling: c.Memory})
 	if err != nil {
 		return err
 	}
@@ -77,7 +83,7 @@ func (c *callCmd) Run(ctx context.Context, s streams) error {
 		return c.print(s, f, err)
 	}
 	if err != nil {
-		return &exitError{exitCode(err), operatorText(err)}
+		return &exitError{exitCode(err), c.why(err)}
 	}
 	_, err = s.out.Write(f.OutputBytes)
 	return err
@@ -114,12 +120,20 @@ func (c *callCmd) print(s streams, f figures, err error) error {
 		f.Output, f.OutputBytes = &text, nil
 	}
 	if err != nil {
-		f.Error, f.Reason = operatorText(err), string(guest.ReasonOf(err))
+		f.Error, f.Reason = c.why(err), string(guest.ReasonOf(err))
 	}
 	if printed := printJSON(s.out, f); printed != nil || err == nil {
 		return printed
 	}
 	return &exitError{code: exitCode(err)}
+}
+
+// why names the file, also where the module was refused before it had a name.
+func (c *callCmd) why(err error) string {
+	if guest.ReasonOf(err).Unusable() {
+		return filepath.Base(c.File) + ": " + operatorText(err)
+	}
+	return operatorText(err)
 }
 
 func (c *callCmd) input(s streams) ([]byte, error) {
@@ -144,13 +158,17 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// compileCache keeps compiled code between calls; without a home folder it is in memory.
+// compileCache keeps compiled code between calls; without a home folder that can be written to it is in memory.
 func compileCache() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return ""
 	}
-	return filepath.Join(dir, "frigg-host", "compiled")
+	dir = filepath.Join(dir, "frigg-host", "compiled")
+	if os.MkdirAll(dir, 0o700) != nil {
+		return ""
+	}
+	return dir
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

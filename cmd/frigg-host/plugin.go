@@ -33,6 +33,15 @@ type pluginListCmd struct {
 	JSON bool `help:"Print as JSON." name:"json"`
 }
 
+// Help has the examples of `plugin list --help`.
+func (pluginListCmd) Help() string {
+	return `Which version of each plugin serves, and what keeps the others from it. The host may be running.
+
+Examples:
+  frigg-host plugin list --data /var/lib/frigg
+  frigg-host plugin list --json`
+}
+
 type listedPlugin struct {
 	Name    string        `json:"name"`
 	Version string        `json:"version"`
@@ -80,11 +89,14 @@ func printPlugins(w io.Writer, all []listedPlugin) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tVERSION\tKIND\tSTATE\tFILE\tNOTE")
 	for _, p := range all {
-		note := p.Problem
-		if len(p.Missing) > 0 {
-			note = strings.TrimSpace(note + " needs settings: " + wanted(p.Name, p.Missing))
+		var notes []string
+		if p.Problem != "" {
+			notes = append(notes, p.Problem)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, p.Kind, p.State, plain(p.File), plain(note))
+		if len(p.Missing) > 0 {
+			notes = append(notes, "needs settings: "+wanted(p.Name, p.Missing))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, p.Kind, p.State, plain(p.File), plain(strings.Join(notes, "; ")))
 	}
 	return t.Flush()
 }
