@@ -81,6 +81,14 @@ func (m modules) get(d Digest) ([]byte, error) {
 	return module, nil
 }
 
+// remove deletes the bytes; having none is fine.
+func (m modules) remove(d Digest) error {
+	if err := os.Remove(m.path(d)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // prune removes the modules that keep does not want, and returns how many.
 func (m modules) prune(keep func(Digest) bool) (int, error) {
 	files, err := os.ReadDir(m.dir)

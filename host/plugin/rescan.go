@@ -286,6 +286,9 @@ func (w *round) load(ctx context.Context, p *Plugin) error {
 	if err == nil || !fault.Retryable(err) {
 		w.loaded[p.Digest] = err
 	}
+	if in := w.installs[p.Name]; w.loaded[p.Digest] != nil && (in == nil || in.Digest != p.Digest) {
+		return errors.Join(err, w.modules.remove(p.Digest)) // it never served, so nobody can need its bytes
+	}
 	return err
 }
 
