@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
 )
 
@@ -52,7 +53,7 @@ func Open(ctx context.Context, name string, c Config) (Engine, error) {
 // orDefault fills what was left out.
 func (c Config) orDefault() Config {
 	if c.MemoryCeiling == 0 {
-		c.MemoryCeiling = 1 << 30
+		c.MemoryCeiling = abi.LimitMaxMemoryBytes
 	}
 	if c.Entropy == nil {
 		c.Entropy = rand.Reader
