@@ -455,7 +455,7 @@ type Fault struct {
 
 // Form: A form as JSON Schema and its layout.
 type Form struct {
-	JSONSchema json.RawMessage `json:"json_schema"`         // JSON Schema of an object. `format: password` marks a secret: the guest gets a handle. `format: uri` loses trailing slashes.
+	JSONSchema json.RawMessage `json:"json_schema"`         // JSON Schema of an object. `format: password` marks a secret, at any depth: the guest gets a handle. `format: uri` loses trailing slashes. References stay inside (`#/$defs/name`); with the layout at most 1 MiB.
 	UISchema   json.RawMessage `json:"ui_schema,omitempty"` // Layout for form renderers.
 }
 
@@ -861,7 +861,7 @@ type TestAuthOutput struct {
 // EntityFormInput: Asks for a form, first or after a field changed.
 type EntityFormInput struct {
 	Connection Connection      `json:"connection"`      // The account.
-	Input      json.RawMessage `json:"input,omitempty"` // What the person has filled in so far.
+	Input      json.RawMessage `json:"input,omitempty"` // What the person has filled in so far, passwords as handles. A field comes only after a form that has it was given, so a form may be asked for several times.
 }
 
 // MethodInput: An integration calls a method of a module.
@@ -934,7 +934,7 @@ type WebhookOutput struct {
 type FormInput struct {
 	Integration Integration     `json:"integration"`      // The record.
 	Action      string          `json:"action,omitempty"` // For action forms.
-	Input       json.RawMessage `json:"input,omitempty"`  // What the person has filled in so far.
+	Input       json.RawMessage `json:"input,omitempty"`  // What the person has filled in so far, passwords as handles. A field comes only after a form that has it was given, so a form may be asked for several times.
 }
 
 // ListActionsInput: Asks for further actions, known only at run time.
@@ -951,7 +951,7 @@ type ListActionsOutput struct {
 // ActionInput: A person starts an action.
 type ActionInput struct {
 	Action      string          `json:"action"`          // Name.
-	Input       json.RawMessage `json:"input,omitempty"` // What the person filled in.
+	Input       json.RawMessage `json:"input,omitempty"` // What the person filled in. Handles are in place of what the action's form calls a password, and of fields that it does not have and that are named as a secret of the configuration.
 	Integration Integration     `json:"integration"`     // The record.
 }
 

@@ -205,25 +205,34 @@ func (w *walk) child(schema, value any, at []string, chain int) {
 	w.judge(schema, value, at, chain)
 }
 
-// Decode reads what was filled in: a JSON object, empty for nothing. Errors: Invalid, TooLarge.
+// Decode reads what was filled in: a JSON object, empty and null for nothing. Errors: Invalid, TooLarge.
 func Decode(raw []byte) (map[string]any, error) {
-	const op = "form.Decode"
-	if len(raw) > MaxFilled {
-		return nil, fault.New(fault.TooLarge, op, "the form has more than %d bytes", MaxFilled)
+	values, err := object(raw, MaxFilled)
+	if err != nil {
+		return nil, err
+	}
+	if err := measure(values, false); err != nil {
+		return nil, fault.New(fault.Invalid, "form.Decode", "what is filled in cannot be read: %v", err)
+	}
+	if values == nil {
+		values = map[string]any{}
+	}
+	return values, nil
+}
+
+// object decodes one; nil for empty and null.
+func object(raw []byte, most int) (map[string]any, error) {
+	if len(raw) > most {
+		return nil, fault.New(fault.TooLarge, "form.Decode", "the form has more than %d bytes", most)
 	}
 	if len(raw) == 0 {
-		return map[string]any{}, nil
+		return nil, nil
 	}
 	doc, ok := pointer.Decode(raw)
 	values, isObject := doc.(map[string]any)
 	switch {
 	case !ok || doc != nil && !isObject:
-		return nil, fault.New(fault.Invalid, op, "what is filled in must be a JSON object")
-	case doc == nil:
-		return map[string]any{}, nil
-	}
-	if err := measure(values, false); err != nil {
-		return nil, fault.New(fault.Invalid, op, "what is filled in cannot be read: %v", err)
+		return nil, fault.New(fault.Invalid, "form.Decode", "what is filled in must be a JSON object")
 	}
 	return values, nil
 }

@@ -257,6 +257,16 @@ func TestInput_SecretsThatAreNoTextsAreHidden(t *testing.T) {
 	}
 }
 
+func TestInput_AnEmptyObjectIsToldAndNothingIsNot(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{`{}`: `{}`, ``: ``, `null`: ``} {
+		in, err := form.ReadInput(json.RawMessage(raw))
+		if err != nil || tell(in, true) != want || !in.Empty() {
+			t.Errorf("%q: %q, %v", raw, tell(in, true), err)
+		}
+	}
+}
+
 func TestInput_AGuestWhoseFormsNeverEndIsAskedAFewTimes(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{}

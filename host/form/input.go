@@ -2,6 +2,7 @@ package form
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -20,17 +21,23 @@ const maxRounds = 8
 // does not claim them.
 type Input struct {
 	values  map[string]any
-	secrets map[string]bool // places
+	secrets map[string]bool // places, as forms say
+	hidden  map[string]bool // places, as the caller says
 	known   map[string]bool // top-level names
 }
 
-// ReadInput decodes what was filled in; empty and null are nothing. Errors: Invalid, TooLarge.
+// ReadInput decodes what was filled in, up to MaxBytes; empty and null are nothing. Errors: Invalid, TooLarge.
 func ReadInput(raw json.RawMessage) (*Input, error) {
-	values, err := Decode(raw)
+	values, err := object(raw, MaxBytes)
 	if err != nil {
 		return nil, err
 	}
-	return &Input{values: values, secrets: map[string]bool{}, known: map[string]bool{}}, nil
+	return NewInput(values), nil
+}
+
+// NewInput takes decoded values, which it does not change.
+func NewInput(values map[string]any) *Input {
+	return &Input{values: values, secrets: map[string]bool{}, hidden: map[string]bool{}, known: map[string]bool{}}
 }
 
 // Empty reports that nothing was filled in.
@@ -61,9 +68,7 @@ func (in *Input) Learn(f *abi.Form) (more bool, err error) {
 // Hide takes the texts at places for secrets, whatever forms say.
 func (in *Input) Hide(places ...string) {
 	for _, at := range places {
-		if v, ok := pointer.At(in.values, at); ok && v != nil {
-			in.secrets[at] = true
-		}
+		in.hidden[at] = true
 	}
 }
 
@@ -81,7 +86,7 @@ func (in *Input) hideNamed(names []string, v any, name string, at ...string) {
 	switch v := v.(type) {
 	case string:
 		if slices.Contains(names, name) {
-			in.secrets[pointer.Of(at...)] = true
+			in.hidden[pointer.Of(at...)] = true
 		}
 	case map[string]any:
 		for inner, w := range v {
@@ -95,9 +100,9 @@ func (in *Input) hideNamed(names []string, v any, name string, at ...string) {
 }
 
 // Told is the input for a guest: fields that its forms have, or all. issue gives the handle of the secret at a place. Nil if
-// nothing was filled in.
+// there is no input.
 func (in *Input) Told(all bool, issue func(at string, t secret.Text) string) json.RawMessage {
-	if in.Empty() {
+	if in.values == nil {
 		return nil
 	}
 	doc, _ := pointer.Decode(in.encode())
@@ -107,7 +112,9 @@ func (in *Input) Told(all bool, issue func(at string, t secret.Text) string) jso
 			delete(told, name)
 		}
 	}
-	for _, at := range (Fields{secret: in.secrets}).Secret() {
+	places := maps.Clone(in.secrets)
+	maps.Copy(places, in.hidden)
+	for _, at := range (Fields{secret: places}).Secret() {
 		v, ok := pointer.At(told, at)
 		if !ok || v == nil || v == "" {
 			continue
@@ -131,7 +138,7 @@ func (in *Input) encode() []byte {
 // Settle asks for a form again and again, with more fields each time, until it says nothing new of the input, and returns
 // the last one. ask is given what Told is to be asked for.
 func (in *Input) Settle(ask func(all bool) (abi.Form, error)) (abi.Form, error) {
-	all := in.told()
+	all := in.Claimed()
 	for round := 0; ; round++ {
 		f, err := ask(all)
 		if err != nil {
@@ -146,10 +153,13 @@ func (in *Input) Settle(ask func(all bool) (abi.Form, error)) (abi.Form, error) 
 		case !more:
 			all = true
 		default:
-			all = in.told()
+			all = in.Claimed()
 		}
 	}
 }
 
-// told reports that forms have every field.
-func (in *Input) told() bool { return len(in.known) == len(in.values) }
+// Claimed reports that forms have every field.
+func (in *Input) Claimed() bool { return len(in.known) == len(in.values) }
+
+// Secret lists the places that forms call secret, outer ones before inner ones.
+func (in *Input) Secret() []string { return Fields{secret: in.secrets}.Secret() }

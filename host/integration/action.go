@@ -3,10 +3,12 @@ package integration
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/form"
 	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
@@ -22,10 +24,11 @@ func (s *Service) ConfigForm(ctx context.Context, a account.Actor, id ID) (abi.F
 	if !p.Manifest.DynamicConfig {
 		return staticForm(p.Manifest.Config), nil
 	}
-	return s.guestForm(ctx, in, abi.ExportConfigForm, abi.FormInput{})
+	return s.asker(p, in, "").ask(ctx, abi.ExportConfigForm, nil, false)
 }
 
-// RefreshConfigForm is the form after a person changed a field; input is what is filled in so far.
+// RefreshConfigForm is the form after a person changed a field; input is what is filled in so far. The guest gets handles of
+// fields that its forms call passwords.
 func (s *Service) RefreshConfigForm(ctx context.Context, a account.Actor, id ID, input json.RawMessage) (abi.Form, error) {
 	in, p, err := s.open(ctx, a, id)
 	if err != nil {
@@ -34,17 +37,19 @@ func (s *Service) RefreshConfigForm(ctx context.Context, a account.Actor, id ID,
 	if !p.Manifest.DynamicConfig {
 		return staticForm(p.Manifest.Config), nil
 	}
-	return s.guestForm(ctx, in, abi.ExportRefreshConfigForm, abi.FormInput{Input: input})
+	filled, err := form.ReadInput(input)
+	if err != nil {
+		return abi.Form{}, err
+	}
+	return s.asker(p, in, "").form(ctx, abi.ExportConfigForm, abi.ExportRefreshConfigForm, filled)
 }
 
 func staticForm(f *abi.Form) abi.Form {
 	if f == nil {
-		return emptyForm
+		return form.Empty()
 	}
 	return *f
 }
-
-var emptyForm = abi.Form{JSONSchema: json.RawMessage(`{"type":"object","properties":{}}`), UISchema: json.RawMessage(`{"type":"VerticalLayout","elements":[]}`)}
 
 // Actions lists the declared actions of a record and those that its guest adds, of one kind if given.
 func (s *Service) Actions(ctx context.Context, a account.Actor, id ID, kind abi.ActionKind) ([]abi.Action, error) {
@@ -92,31 +97,51 @@ func actionKind(a abi.Action) abi.ActionKind {
 
 // ActionForm is the form of an action; an action without one has an empty form.
 func (s *Service) ActionForm(ctx context.Context, a account.Actor, id ID, action string) (abi.Form, error) {
-	return s.actionForm(ctx, a, id, action, abi.ExportActionForm, nil)
-}
-
-// RefreshActionForm is the form of an action after a person changed a field.
-func (s *Service) RefreshActionForm(ctx context.Context, a account.Actor, id ID, action string, input json.RawMessage) (abi.Form, error) {
-	return s.actionForm(ctx, a, id, action, abi.ExportRefreshActionForm, input)
-}
-
-func (s *Service) actionForm(ctx context.Context, a account.Actor, id ID, action, export string, input json.RawMessage) (abi.Form, error) {
 	in, p, err := s.open(ctx, a, id)
 	if err != nil {
 		return abi.Form{}, err
 	}
-	for _, m := range p.Manifest.Actions {
-		if m.Name == action && !m.HasForm {
-			return emptyForm, nil
-		}
+	if hasNoForm(p, action) {
+		return form.Empty(), nil
 	}
-	if !p.Has(export) {
-		return abi.Form{}, fault.New(fault.NotFound, "integration.ActionForm", "%s has no action %s with a form", p.Name, action)
+	if !p.Has(abi.ExportActionForm) {
+		return abi.Form{}, noActionForm(p, action)
 	}
-	return s.guestForm(ctx, in, export, abi.FormInput{Action: action, Input: input})
+	return s.asker(p, in, action).ask(ctx, abi.ExportActionForm, nil, false)
 }
 
-// RunAction runs an action that a person started and returns what it answers.
+// RefreshActionForm is the form of an action after a person changed a field. The guest gets handles of fields that its forms
+// call passwords.
+func (s *Service) RefreshActionForm(ctx context.Context, a account.Actor, id ID, action string, input json.RawMessage) (abi.Form, error) {
+	in, p, err := s.open(ctx, a, id)
+	if err != nil {
+		return abi.Form{}, err
+	}
+	if hasNoForm(p, action) {
+		return form.Empty(), nil
+	}
+	if !p.Has(abi.ExportRefreshActionForm) {
+		return abi.Form{}, noActionForm(p, action)
+	}
+	filled, err := form.ReadInput(input)
+	if err != nil {
+		return abi.Form{}, err
+	}
+	return s.asker(p, in, action).form(ctx, abi.ExportActionForm, abi.ExportRefreshActionForm, filled)
+}
+
+func noActionForm(p *plugin.Plugin, action string) error {
+	return fault.New(fault.NotFound, "integration.ActionForm", "%s has no action %s with a form", p.Name, action)
+}
+
+// hasNoForm reports that the manifest declares an action and no form of it; of other actions only the guest knows.
+func hasNoForm(p *plugin.Plugin, action string) bool {
+	return slices.ContainsFunc(p.Manifest.Actions, func(m abi.Action) bool { return m.Name == action && !m.HasForm })
+}
+
+// RunAction runs an action that a person started and returns what it answers. The guest gets handles of fields that the
+// action's form calls passwords, and of those that no form has and whose name is that of a secret in the configuration;
+// the hidden value in such a field is the configured secret.
 func (s *Service) RunAction(ctx context.Context, a account.Actor, id ID, action string, input json.RawMessage) (json.RawMessage, error) {
 	const op = "integration.RunAction"
 	in, p, err := s.open(ctx, a, id)
@@ -129,12 +154,36 @@ func (s *Service) RunAction(ctx context.Context, a account.Actor, id ID, action 
 	if !p.Has(abi.ExportRunAction) {
 		return nil, fault.New(fault.NotFound, op, "%s has no action %s", p.Name, action)
 	}
+	filled, err := s.actionInput(ctx, p, in, action, input)
+	if err != nil {
+		return nil, err
+	}
 	r, record, err := s.newRun(ctx, p, in, "", 0)
 	if err != nil {
 		return nil, err
 	}
-	out, err := plugin.Invoke[abi.ActionOutput](ctx, s.Guests, r.call(abi.ExportRunAction), abi.ActionInput{Action: action, Input: input, Integration: record})
+	out, err := plugin.Invoke[abi.ActionOutput](ctx, s.Guests, r.call(abi.ExportRunAction), abi.ActionInput{Action: action, Input: filled.Told(true, r.issue), Integration: record})
 	return out.Value, err
+}
+
+// actionInput reads what an action is given, and asks for the action's form to know what is secret in it.
+func (s *Service) actionInput(ctx context.Context, p *plugin.Plugin, in *Integration, action string, input json.RawMessage) (*form.Input, error) {
+	filled, err := form.ReadInput(input)
+	if err != nil || filled.Empty() {
+		return filled, err
+	}
+	if p.Has(abi.ExportActionForm) && !hasNoForm(p, action) {
+		_, err = s.asker(p, in, action).form(ctx, abi.ExportActionForm, abi.ExportRefreshActionForm, filled)
+		if err != nil && !fault.Is(err, fault.Unsupported) && !fault.Is(err, fault.NotFound) {
+			return nil, err
+		}
+	}
+	stored, err := s.openSecrets(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	filled.HideNamed(secretNames(p, stored))
+	return filled, nil
 }
 
 // SampleData runs the action GET_SAMPLE_DATA.
@@ -152,16 +201,54 @@ func (s *Service) open(ctx context.Context, a account.Actor, id ID) (*Integratio
 	return in, p, err
 }
 
-// guestForm asks the guest for a form.
-func (s *Service) guestForm(ctx context.Context, in *Integration, export string, ask abi.FormInput) (abi.Form, error) {
-	p, err := s.integrationPlugin(in.Plugin)
+// asker asks a record's guest for forms.
+type asker struct {
+	s      *Service
+	plugin *plugin.Plugin
+	in     *Integration
+	action string
+}
+
+func (s *Service) asker(p *plugin.Plugin, in *Integration, action string) asker {
+	return asker{s, p, in, action}
+}
+
+// ask asks once; input may be nil.
+func (a asker) ask(ctx context.Context, export string, input *form.Input, all bool) (abi.Form, error) {
+	r, record, err := a.s.newRun(ctx, a.plugin, a.in, "", syncTimeout)
 	if err != nil {
 		return abi.Form{}, err
 	}
-	r, record, err := s.newRun(ctx, p, in, "", syncTimeout)
+	q := abi.FormInput{Integration: record, Action: a.action}
+	if input != nil {
+		q.Input = input.Told(all, r.issue)
+	}
+	f, err := plugin.Invoke[abi.Form](ctx, a.s.Guests, r.call(export), q)
 	if err != nil {
 		return abi.Form{}, err
 	}
-	ask.Integration = record
-	return plugin.Invoke[abi.Form](ctx, s.Guests, r.call(export), ask)
+	return f, form.Bounded(f)
+}
+
+// form asks for the form that fits an input, which learns what is secret in it: first without the input, then with more and
+// more of it.
+func (a asker) form(ctx context.Context, first, again string, input *form.Input) (abi.Form, error) {
+	stored, err := a.s.openSecrets(ctx, a.in)
+	if err != nil {
+		return abi.Form{}, err
+	}
+	var f abi.Form
+	if a.plugin.Has(first) {
+		if f, err = a.ask(ctx, first, nil, false); err != nil {
+			return abi.Form{}, err
+		}
+		if _, err := input.Learn(&f); err != nil {
+			return abi.Form{}, err
+		}
+	}
+	if !a.plugin.Has(again) {
+		return f, nil
+	}
+	input.HideNamed(secretNames(a.plugin, stored))
+	return input.Settle(func(all bool) (abi.Form, error) { return a.ask(ctx, again, input, all) })
 }

@@ -30,9 +30,9 @@ type Inbound struct {
 	Body   []byte // raw
 }
 
-// Receive takes a webhook in for one record: verify, recognise a redelivery by the vendor's id, then one act (event and job), and only then
-// answer. name is empty when the plugin declares a single webhook. Errors: NotFound (record, webhook), Unauthorized
-// (signature), Invalid.
+// Receive takes a webhook in for one record: verify, recognise a redelivery by the vendor's id, then one act (event and job),
+// and only then answer. name is empty when the plugin declares a single webhook. Errors: NotFound (record, webhook),
+// Unauthorized (signature), Invalid.
 func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name string, in Inbound) (abi.HTTPReply, error) {
 	record, err := s.Store.IntegrationForWebhook(ctx, id)
 	if err != nil {
@@ -238,7 +238,7 @@ func (s *Service) webhookSecret(ctx context.Context, in *Integration, p *plugin.
 	if field == "" {
 		field = w.Name + "_webhook_secret"
 	}
-	if t, ok := typed[field]; ok {
+	if t, ok := typed[pointer.Of(field)]; ok {
 		return t, nil
 	}
 	sealed, err := s.Store.WebhookSecret(ctx, in.Owner, in.ID, w.Name)

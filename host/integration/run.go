@@ -26,6 +26,7 @@ type run struct {
 	delivery string // id of the delivery, empty for calls that a person waits for
 	timeout  time.Duration
 	handles  *secret.Handles
+	secrets  map[string]secret.Text // of the configuration, by place
 	log      *slog.Logger
 
 	mu   sync.Mutex
@@ -42,18 +43,20 @@ func (s *Service) newRun(ctx context.Context, p *plugin.Plugin, in *Integration,
 
 // record describes in to the guest.
 func (r *run) record(ctx context.Context, in *Integration) (abi.Integration, error) {
-	config, err := decodeObject("integration.run", in.Config)
-	if err != nil {
-		return abi.Integration{}, err
-	}
 	secrets, err := r.s.openSecrets(ctx, in)
 	if err != nil {
 		return abi.Integration{}, err
 	}
-	for name, text := range secrets {
-		config[name], _ = json.Marshal(r.handles.Issue(text))
+	config, err := shown(r.plugin, in, secrets, func(_ string, t secret.Text) string { return r.handles.Issue(t) })
+	if err != nil {
+		return abi.Integration{}, err
 	}
-	out := abi.Integration{ID: string(in.ID), Status: in.Status, Version: in.Version, Config: config.encode(), Entities: []abi.Entity{}}
+	text, err := json.Marshal(config)
+	if err != nil {
+		return abi.Integration{}, fault.Wrap(err, fault.Internal, "integration.run", "the configuration cannot be read")
+	}
+	r.secrets = secrets
+	out := abi.Integration{ID: string(in.ID), Status: in.Status, Version: in.Version, Config: text, Entities: []abi.Entity{}}
 	for _, m := range in.Members {
 		e, err := r.s.Connections.OwnedEntity(ctx, in.Owner, m.Entity)
 		if fault.Is(err, fault.NotFound) {
@@ -65,6 +68,14 @@ func (r *run) record(ctx context.Context, in *Integration) (abi.Integration, err
 		out.Entities = append(out.Entities, abi.Entity{ID: string(e.ID), Role: m.Role, Module: e.Module, ExternalID: e.ExternalID, Name: e.Name, Details: e.Details})
 	}
 	return out, nil
+}
+
+// issue gives the handle of a secret that a person filled in; the hidden value is the one that is configured there.
+func (r *run) issue(at string, t secret.Text) string {
+	if configured, ok := r.secrets[at]; ok && t.Reveal() == hiddenValue {
+		t = configured
+	}
+	return r.handles.Issue(t)
 }
 
 // call is the guest call with everything this record may reach.
