@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -108,10 +107,7 @@ type killing struct {
 }
 
 func newKilling(t *testing.T, random *rand.Rand) *killing {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	check(t, l.Close())
-	return &killing{t: t, random: random, dir: t.TempDir(), listen: l.Addr().String(), vendor: newRecorder(t), up: make(chan struct{}),
+	return &killing{t: t, random: random, dir: t.TempDir(), listen: freeAddress(t), vendor: newRecorder(t), up: make(chan struct{}),
 		ledger: ledger{acknowledged: map[string]bool{}}, credit: make(chan struct{}, deliveries)}
 }
 
