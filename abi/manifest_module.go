@@ -240,9 +240,11 @@ func (c *checker) tokenRequest(path string, o *OAuth2) {
 		if r.ExpiresIn != "" && r.ExpiresAt != "" {
 			c.add(path+".token_response.expires_at", "stands instead of expires_in; keep one")
 		}
-		c.pointers(at(path, "token_response"), map[string]string{"access_token": r.AccessToken, "refresh_token": r.RefreshToken,
+		c.pointers(at(path, "token_response"), map[string]string{
+			"access_token": r.AccessToken, "refresh_token": r.RefreshToken,
 			"expires_in": r.ExpiresIn, "expires_at": r.ExpiresAt, "scope": r.Scope, "id_token": r.IDToken, "error": r.Error,
-			"error_description": r.ErrorDescription})
+			"error_description": r.ErrorDescription,
+		})
 	}
 }
 
@@ -438,8 +440,10 @@ func (c *checker) signature(path string, s *Signature) {
 var headerToken = &pattern{text: "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"}
 
 // Headers that belong to the transport; RFC 9110 7.6.1 and what net/http owns.
-var hopHeaders = []string{"connection", "content-length", "host", "keep-alive", "proxy-authorization", "proxy-connection",
-	"te", "trailer", "transfer-encoding", "upgrade"}
+var hopHeaders = []string{
+	"connection", "content-length", "host", "keep-alive", "proxy-authorization", "proxy-connection",
+	"te", "trailer", "transfer-encoding", "upgrade",
+}
 
 func (c *checker) headerName(path, name string) {
 	c.match(path, name, headerToken, "is not the name of a header")

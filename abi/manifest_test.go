@@ -91,8 +91,10 @@ func TestManifestTypes_AreKnownToTheDecoder(t *testing.T) {
 func TestManifestDefaults_FillsWhatIsLeftOutAndChangesNothingElse(t *testing.T) {
 	t.Parallel()
 	m := &abi.Manifest{
-		Auth: &abi.Auth{Kind: abi.AuthKindOAuth2, OAuth2: &abi.OAuth2{TokenURL: "https://a/t", ScopeSeparator: ",",
-			TokenResponse: &abi.TokenResponse{AccessToken: "/authed_user/access_token"}}},
+		Auth: &abi.Auth{Kind: abi.AuthKindOAuth2, OAuth2: &abi.OAuth2{
+			TokenURL: "https://a/t", ScopeSeparator: ",",
+			TokenResponse: &abi.TokenResponse{AccessToken: "/authed_user/access_token"},
+		}},
 		API:   &abi.API{RateLimit: &abi.RateLimit{Requests: 7}, Idempotency: &abi.Idempotency{Header: "K"}},
 		Hooks: []abi.VendorHook{{Signature: &abi.Signature{Header: "S", Hash: abi.SignatureHashSha1}}},
 	}
@@ -101,11 +103,15 @@ func TestManifestDefaults_FillsWhatIsLeftOutAndChangesNothingElse(t *testing.T) 
 		t.Fatal(err)
 	}
 	d := abi.ManifestDefaults(m)
-	want := &abi.OAuth2{Grant: "authorization_code", TokenURL: "https://a/t", ClientID: "{{settings.client_id}}",
+	want := &abi.OAuth2{
+		Grant: "authorization_code", TokenURL: "https://a/t", ClientID: "{{settings.client_id}}",
 		ClientSecret: "{{settings.client_secret}}", ClientAuth: "basic", ScopeSeparator: ",", PKCE: "S256", TokenMethod: "POST",
 		TokenBody: "form", Refresh: &abi.RefreshPolicy{MarginS: 60},
-		TokenResponse: &abi.TokenResponse{AccessToken: "/authed_user/access_token", RefreshToken: "/refresh_token",
-			ExpiresIn: "/expires_in", Scope: "/scope", IDToken: "/id_token", Error: "/error", ErrorDescription: "/error_description"}}
+		TokenResponse: &abi.TokenResponse{
+			AccessToken: "/authed_user/access_token", RefreshToken: "/refresh_token",
+			ExpiresIn: "/expires_in", Scope: "/scope", IDToken: "/id_token", Error: "/error", ErrorDescription: "/error_description",
+		},
+	}
 	if diff := cmp.Diff(want, d.Auth.OAuth2); diff != "" {
 		t.Error(diff)
 	}

@@ -228,8 +228,10 @@ func TestHostile_ClaimsAreComparedWithTheCodeAtLoad(t *testing.T) {
 	under["name"] = "under"
 	under["capabilities"] = under["capabilities"].([]any)[1:]
 	module := guests.Module(t, "flow", "")
-	r := newRig(t, map[string][]byte{"over.wasm": forged(t, module, write(over)), "under.wasm": forged(t, module, write(under)), "flow.wasm": files["flow.wasm"],
-		"probe-key.wasm": files["probe-key.wasm"]}, func(r *rig) { r.config.HealthKey = keyOfHealth })
+	r := newRig(t, map[string][]byte{
+		"over.wasm": forged(t, module, write(over)), "under.wasm": forged(t, module, write(under)), "flow.wasm": files["flow.wasm"],
+		"probe-key.wasm": files["probe-key.wasm"],
+	}, func(r *rig) { r.config.HealthKey = keyOfHealth })
 	for name, want := range map[string]string{
 		"over":  "claims crypto, but the code imports nothing of frigg:host/crypto; remove the claim",
 		"under": "does not claim http, but the code imports frigg:host/http; add the claim with a reason, or do not use it",

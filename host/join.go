@@ -95,10 +95,14 @@ func (h *Host) plugins(ctx context.Context) error {
 	}
 	h.engine = engine
 	h.later(func() error { return engine.Close(context.WithoutCancel(ctx)) })
-	runtime := guest.NewRuntime(engine, guest.RuntimeConfig{MemoryBudget: h.cfg.GuestMemory,
-		Source: func(d plugin.Digest) ([]byte, error) { return h.registry.Module(d) }})
-	registry := plugin.RegistryConfig{Dir: h.cfg.PluginsDir, DataDir: h.cfg.DataDir, Store: h.db, Loader: runtime, Dev: h.cfg.Dev,
-		Offline: h.cfg.Offline, Now: h.cfg.Now, Log: h.cfg.Log}
+	runtime := guest.NewRuntime(engine, guest.RuntimeConfig{
+		MemoryBudget: h.cfg.GuestMemory,
+		Source:       func(d plugin.Digest) ([]byte, error) { return h.registry.Module(d) },
+	})
+	registry := plugin.RegistryConfig{
+		Dir: h.cfg.PluginsDir, DataDir: h.cfg.DataDir, Store: h.db, Loader: runtime, Dev: h.cfg.Dev,
+		Offline: h.cfg.Offline, Now: h.cfg.Now, Log: h.cfg.Log,
+	}
 	if h.cfg.Offline {
 		registry.Loader = nil
 	}
@@ -108,11 +112,15 @@ func (h *Host) plugins(ctx context.Context) error {
 	h.Plugins = plugin.New(plugin.Config{Store: h.db, Registry: h.registry, Sealer: h.vault, Now: h.cfg.Now})
 	h.requester = requester.New(requester.Config{AllowPrivate: h.cfg.AllowPrivate, Log: h.cfg.Log, Now: h.cfg.Now})
 	h.later(func() error { h.requester.Close(); return nil })
-	h.Connections = connection.New(connection.Config{Store: h.db, Vault: h.vault, Sender: h.requester, Catalog: h.registry, Caller: runtime,
-		Settings: h.Plugins, RedirectURL: h.redirectURL, Connected: h.goOn, Now: h.cfg.Now, Log: h.cfg.Log})
+	h.Connections = connection.New(connection.Config{
+		Store: h.db, Vault: h.vault, Sender: h.requester, Catalog: h.registry, Caller: runtime,
+		Settings: h.Plugins, RedirectURL: h.redirectURL, Connected: h.goOn, Now: h.cfg.Now, Log: h.cfg.Log,
+	})
 	h.later(func() error { h.Connections.Close(); return nil })
-	h.Integrations = &integration.Service{Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Vault: h.vault,
-		Now: h.cfg.Now, Log: h.cfg.Log, PublicURL: h.cfg.PublicURL, Wake: h.wake}
+	h.Integrations = &integration.Service{
+		Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Vault: h.vault,
+		Now: h.cfg.Now, Log: h.cfg.Log, PublicURL: h.cfg.PublicURL, Wake: h.wake,
+	}
 	return h.registry.Start(ctx)
 }
 
@@ -137,13 +145,17 @@ func (h *Host) wake() {
 
 // work joins the queue and the API.
 func (h *Host) work(context.Context) error {
-	h.workers = &job.Workers{Store: h.db, Handlers: map[string]job.Handler{integration.JobDeliver: h.Integrations}, Now: h.cfg.Now, Log: h.cfg.Log,
-		Slots: h.cfg.Workers, Alone: true}
+	h.workers = &job.Workers{
+		Store: h.db, Handlers: map[string]job.Handler{integration.JobDeliver: h.Integrations}, Now: h.cfg.Now, Log: h.cfg.Log,
+		Slots: h.cfg.Workers, Alone: true,
+	}
 	h.Jobs = &job.Service{Store: h.db, Now: h.cfg.Now, Wake: h.wake}
-	h.handler = api.New(api.Config{Accounts: h.Accounts, Connections: h.Connections, Integrations: h.Integrations,
+	h.handler = api.New(api.Config{
+		Accounts: h.Accounts, Connections: h.Connections, Integrations: h.Integrations,
 		Jobs: h.Jobs, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,
 		BackendKey: h.cfg.BackendKey, ClosedSignUp: h.cfg.ClosedSignUp, HealthKey: h.cfg.HealthKey, AllowedOrigins: h.cfg.AllowedOrigins, TrustedProxies: h.cfg.TrustedProxies,
-		Now: h.cfg.Now, Log: h.cfg.Log})
+		Now: h.cfg.Now, Log: h.cfg.Log,
+	})
 	return nil
 }
 

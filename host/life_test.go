@@ -200,8 +200,10 @@ func TestHost_SaysWhatIsWrongWithItsSurroundings(t *testing.T) {
 	}{
 		"no folders":            {func(_ *testing.T, c *host.Config) { c.DataDir = "" }, "a data folder and a plugins folder must be given"},
 		"data folder is a file": {func(t *testing.T, c *host.Config) { must(t, os.WriteFile(c.DataDir, nil, 0o600)) }, "data cannot be made: not a directory"},
-		"plugins folder is a file": {func(t *testing.T, c *host.Config) { must(t, os.WriteFile(c.PluginsDir, nil, 0o600)) },
-			"plugins cannot be made: not a directory"},
+		"plugins folder is a file": {
+			func(t *testing.T, c *host.Config) { must(t, os.WriteFile(c.PluginsDir, nil, 0o600)) },
+			"plugins cannot be made: not a directory",
+		},
 		"a negative number of workers": {func(_ *testing.T, c *host.Config) { c.Workers = -3 }, "-3 jobs cannot run at once"},
 		"public URL without a scheme":  {func(_ *testing.T, c *host.Config) { c.PublicURL = "hooks.example.com" }, `the public URL "hooks.example.com" must be an address such as https://`},
 		"public URL with a query":      {func(_ *testing.T, c *host.Config) { c.PublicURL = "https://example.com/?a=b" }, "the public URL"},

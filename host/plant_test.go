@@ -71,8 +71,10 @@ func (h *haystack) of(kind string) []string {
 func spellings(text string) []string {
 	quoted, _ := json.Marshal(text)
 	plain := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(quoted))
-	all := []string{text, string(quoted[1 : len(quoted)-1]), plain[1 : len(plain)-1], url.QueryEscape(text), url.PathEscape(text),
-		hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text)))}
+	all := []string{
+		text, string(quoted[1 : len(quoted)-1]), plain[1 : len(plain)-1], url.QueryEscape(text), url.PathEscape(text),
+		hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))),
+	}
 	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 		for before := range 3 { // what is certain of its base64 when something stands before and behind it
 			b := enc.EncodeToString(append(make([]byte, before), text...))

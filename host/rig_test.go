@@ -115,9 +115,11 @@ func newRig(t *testing.T, plugins map[string][]byte, prepare func(*rig)) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	r := &rig{t: t, vendor: newVendor(t), log: &logbook{}}
-	r.config = host.Config{DataDir: filepath.Join(dir, "data"), PluginsDir: filepath.Join(dir, "plugins"), Dev: true, PublicURL: "http://127.0.0.1",
+	r.config = host.Config{
+		DataDir: filepath.Join(dir, "data"), PluginsDir: filepath.Join(dir, "plugins"), Dev: true, PublicURL: "http://127.0.0.1",
 		Accounts: account.Config{Cost: account.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}},
-		Log:      slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		Log:      slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
 	if prepare != nil {
 		prepare(r)
 	}

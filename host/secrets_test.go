@@ -273,9 +273,11 @@ func (o *ordeal) post(want int, webhook, key, delivery string, steps ...step) {
 	must(o.t, err)
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write(body)
-	vendor := &client{rig: o.rig, header: http.Header{"X-Signature": {"sha256=" + hex.EncodeToString(mac.Sum(nil))}, "X-Event": {"told"},
+	vendor := &client{rig: o.rig, header: http.Header{
+		"X-Signature": {"sha256=" + hex.EncodeToString(mac.Sum(nil))}, "X-Event": {"told"},
 		"X-Delivery": {delivery}, "Authorization": {"Bearer " + o.plant("webhook header")}, "Cookie": {"session=" + o.plant("webhook header")},
-		"X-Vendor-Token": {o.plant("webhook header")}}}
+		"X-Vendor-Token": {o.plant("webhook header")},
+	}}
 	vendor.mustDo(want, http.MethodPost, "/api/flow-integration/webhooks/"+string(o.flow)+"/"+webhook+"?from="+control, body, nil)
 }
 

@@ -53,9 +53,11 @@ type seen struct {
 }
 
 func newVendor(t *testing.T) *vendor {
-	v := &vendor{clientID: "client", clientSecret: "client-secret", mint: func(what string) string { return what + "-" + rand.Text() },
+	v := &vendor{
+		clientID: "client", clientSecret: "client-secret", mint: func(what string) string { return what + "-" + rand.Text() },
 		grants: map[string]*consent{}, access: map[string]bool{}, refresh: map[string]bool{}, keys: map[string]bool{}, logins: map[string]string{},
-		effects: map[string]int{}}
+		effects: map[string]int{},
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/oauth/token", v.token)
 	mux.HandleFunc("/oauth/revoke", func(http.ResponseWriter, *http.Request) {})
@@ -213,8 +215,10 @@ func (v *vendor) answer(w http.ResponseWriter, r *http.Request, status int) {
 	for name := range maps.Keys(r.Header) {
 		headers[name] = r.Header.Get(name)
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"message": all, "headers": headers, "query": r.URL.Query(), "escaped": url.QueryEscape(all),
-		"path": url.PathEscape(all), "base64": base64.StdEncoding.EncodeToString([]byte(all)), "base64url": base64.URLEncoding.EncodeToString([]byte(all))})
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"message": all, "headers": headers, "query": r.URL.Query(), "escaped": url.QueryEscape(all),
+		"path": url.PathEscape(all), "base64": base64.StdEncoding.EncodeToString([]byte(all)), "base64url": base64.URLEncoding.EncodeToString([]byte(all)),
+	})
 }
 
 // effect does something once for each idempotency key.

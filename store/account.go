@@ -14,8 +14,10 @@ const userColumns = `id, kind, username, email, app_user_id, organization_id, pa
 
 // userFields are the columns of u, to write and to scan.
 func userFields(u *account.User) []any {
-	return []any{&u.ID, &u.Kind, optional(&u.Username), optional(&u.Email), optional(&u.AppUserID), optional(&u.Organization),
-		revealed(&u.PasswordHash), optional(&u.AppOrgID), optional(&u.Name), micros(&u.CreatedAt)}
+	return []any{
+		&u.ID, &u.Kind, optional(&u.Username), optional(&u.Email), optional(&u.AppUserID), optional(&u.Organization),
+		revealed(&u.PasswordHash), optional(&u.AppOrgID), optional(&u.Name), micros(&u.CreatedAt),
+	}
 }
 
 func scanUser(row Row) (*account.User, error) {

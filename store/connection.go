@@ -56,8 +56,10 @@ func (db *DB) TakeState(ctx context.Context, a account.Actor, module string, has
 const credentialColumns = `c.id, c.owner, c.module, c.status, c.secrets, c.version, c.expires_at, c.renew_at, c.retry_at, c.refused_at, c.created_at, c.updated_at`
 
 func credentialFields(c *connection.Credential) []any {
-	return []any{&c.ID, &c.Owner, &c.Module, &c.Status, &c.Sealed, &c.Version, micros(&c.ExpiresAt), micros(&c.RenewAt),
-		micros(&c.RetryAt), micros(&c.RefusedAt), micros(&c.CreatedAt), micros(&c.UpdatedAt)}
+	return []any{
+		&c.ID, &c.Owner, &c.Module, &c.Status, &c.Sealed, &c.Version, micros(&c.ExpiresAt), micros(&c.RenewAt),
+		micros(&c.RetryAt), micros(&c.RefusedAt), micros(&c.CreatedAt), micros(&c.UpdatedAt),
+	}
 }
 
 func scanCredential(row Row) (*connection.Credential, error) {
@@ -68,8 +70,10 @@ func scanCredential(row Row) (*connection.Credential, error) {
 const entityColumns = `e.id, e.owner, e.module, e.credential_id, e.external_id, e.sub_type, e.name, e.details, e.created_at, e.updated_at`
 
 func entityFields(e *connection.Entity) []any {
-	return []any{&e.ID, &e.Owner, &e.Module, &e.Credential, &e.ExternalID, &e.SubType, &e.Name, rawJSON(&e.Details),
-		micros(&e.CreatedAt), micros(&e.UpdatedAt)}
+	return []any{
+		&e.ID, &e.Owner, &e.Module, &e.Credential, &e.ExternalID, &e.SubType, &e.Name, rawJSON(&e.Details),
+		micros(&e.CreatedAt), micros(&e.UpdatedAt),
+	}
 }
 
 func scanEntity(row Row) (*connection.Entity, error) {

@@ -119,29 +119,45 @@ func TestWrite_ABadActHarmsNoOther(t *testing.T) {
 		bad  func(tx *Tx) error
 		want func(err error) bool
 	}{
-		"error": {func(tx *Tx) error { return errors.Join(insert(1000)(tx), errOwn) },
-			func(err error) bool { return errors.Is(err, errOwn) }},
-		"panic": {func(tx *Tx) error { insert(1000)(tx); panic("boom") },
+		"error": {
+			func(tx *Tx) error { return errors.Join(insert(1000)(tx), errOwn) },
+			func(err error) bool { return errors.Is(err, errOwn) },
+		},
+		"panic": {
+			func(tx *Tx) error { insert(1000)(tx); panic("boom") },
 			func(err error) bool {
 				return fault.Is(err, fault.Internal) && strings.Contains(err.Error(), "boom") && strings.Contains(err.Error(), "writer_test.go")
-			}},
-		"panic with nothing": {func(tx *Tx) error { insert(1000)(tx); panic(nil) },
-			func(err error) bool { return fault.Is(err, fault.Internal) }},
-		"conflict": {func(tx *Tx) error { return errors.Join(insert(1000)(tx), insert(1000)(tx)) },
-			func(err error) bool { return fault.Is(err, fault.Conflict) }},
-		"error passed over": {func(tx *Tx) error { insert(1000)(tx); insert(1000)(tx); insert(1001)(tx); return nil },
-			func(err error) bool { return fault.Is(err, fault.Conflict) }},
+			},
+		},
+		"panic with nothing": {
+			func(tx *Tx) error { insert(1000)(tx); panic(nil) },
+			func(err error) bool { return fault.Is(err, fault.Internal) },
+		},
+		"conflict": {
+			func(tx *Tx) error { return errors.Join(insert(1000)(tx), insert(1000)(tx)) },
+			func(err error) bool { return fault.Is(err, fault.Conflict) },
+		},
+		"error passed over": {
+			func(tx *Tx) error { insert(1000)(tx); insert(1000)(tx); insert(1001)(tx); return nil },
+			func(err error) bool { return fault.Is(err, fault.Conflict) },
+		},
 		"query that fails": {func(tx *Tx) error {
 			insert(1000)(tx)
 			_, _ = One(tx, Value[int], `INSERT INTO numbers (n) VALUES (1000) RETURNING n`)
 			return nil
 		}, func(err error) bool { return fault.Is(err, fault.Conflict) }},
-		"no such table": {func(tx *Tx) error { insert(1000)(tx); _, err := tx.Exec(`DELETE FROM nothing`); return err },
-			func(err error) bool { return fault.Is(err, fault.Internal) }},
-		"nested transaction": {func(tx *Tx) error { insert(1000)(tx); _, err := tx.Exec(`BEGIN`); return err },
-			func(err error) bool { return fault.Is(err, fault.Internal) }},
-		"kept transaction": {func(tx *Tx) error { kept = tx; return errOwn },
-			func(err error) bool { return errors.Is(err, errOwn) && fault.Is(insert(1000)(kept), fault.Internal) }},
+		"no such table": {
+			func(tx *Tx) error { insert(1000)(tx); _, err := tx.Exec(`DELETE FROM nothing`); return err },
+			func(err error) bool { return fault.Is(err, fault.Internal) },
+		},
+		"nested transaction": {
+			func(tx *Tx) error { insert(1000)(tx); _, err := tx.Exec(`BEGIN`); return err },
+			func(err error) bool { return fault.Is(err, fault.Internal) },
+		},
+		"kept transaction": {
+			func(tx *Tx) error { kept = tx; return errOwn },
+			func(err error) bool { return errors.Is(err, errOwn) && fault.Is(insert(1000)(kept), fault.Internal) },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := file(t)

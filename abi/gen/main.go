@@ -66,8 +66,10 @@ func gofmt(src string) []byte {
 }
 
 // initialisms are written in capitals in Go names.
-var initialisms = map[string]string{"id": "ID", "url": "URL", "http": "HTTP", "hmac": "HMAC", "jwt": "JWT", "json": "JSON",
-	"ui": "UI", "ms": "MS", "abi": "ABI", "api": "API", "jwks": "JWKS", "oauth2": "OAuth2", "pkce": "PKCE"}
+var initialisms = map[string]string{
+	"id": "ID", "url": "URL", "http": "HTTP", "hmac": "HMAC", "jwt": "JWT", "json": "JSON",
+	"ui": "UI", "ms": "MS", "abi": "ABI", "api": "API", "jwks": "JWKS", "oauth2": "OAuth2", "pkce": "PKCE",
+}
 
 // goName turns snake_case, kebab-case and UPPER_CASE into a Go name.
 func goName(s string) string {

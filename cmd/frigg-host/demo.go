@@ -97,8 +97,10 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	defer crm.Close()
 
 	fmt.Fprintln(s.out, "frigg-host demo: starting (the first start compiles the plugins, which takes a few seconds)")
-	t.host, err = host.New(ctx, host.Config{DataDir: filepath.Join(c.Data, "host"), PluginsDir: c.installed(), PublicURL: t.api,
-		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Log: c.logger(s.err)})
+	t.host, err = host.New(ctx, host.Config{
+		DataDir: filepath.Join(c.Data, "host"), PluginsDir: c.installed(), PublicURL: t.api,
+		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Log: c.logger(s.err),
+	})
 	if err != nil {
 		return err
 	}

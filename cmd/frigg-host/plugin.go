@@ -65,8 +65,10 @@ func (c *pluginListCmd) Run(ctx context.Context, s streams) error {
 		out := make([]listedPlugin, 0, len(entries))
 		for _, e := range entries {
 			p := e.Plugin
-			l := listedPlugin{Name: p.Name, Version: p.Version, Kind: string(p.Kind), State: p.State, Serving: e.Serving, File: p.File,
-				Digest: p.Digest, Size: p.Size, Problem: p.Problem, Asks: e.Missing.String()}
+			l := listedPlugin{
+				Name: p.Name, Version: p.Version, Kind: string(p.Kind), State: p.State, Serving: e.Serving, File: p.File,
+				Digest: p.Digest, Size: p.Size, Problem: p.Problem, Asks: e.Missing.String(),
+			}
 			if p.State != plugin.Broken {
 				if l.Missing, err = h.Plugins.MissingSettings(ctx, p); err != nil {
 					return err

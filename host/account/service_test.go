@@ -329,15 +329,19 @@ var errDisk = fault.New(fault.Unavailable, "store.Any", "the disk is full").With
 func (brokenStore) UserByUsername(context.Context, string) (*account.User, error) {
 	return nil, errDisk
 }
+
 func (brokenStore) UserByAppUserID(context.Context, string) (*account.User, error) {
 	return nil, errDisk
 }
+
 func (brokenStore) UserByAppOrgID(context.Context, string) (*account.User, error) {
 	return nil, errDisk
 }
+
 func (brokenStore) TokenByHash(context.Context, account.TokenHash) (*account.Token, *account.User, error) {
 	return nil, nil, errDisk
 }
+
 func (brokenStore) DeleteExpiredTokens(context.Context, time.Time, int) (int, error) {
 	return 0, errDisk
 }

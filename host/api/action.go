@@ -82,18 +82,26 @@ func (a *API) actions() {
 		if i > 0 {
 			suffix = "By" + method
 		}
-		operation(a, huma.Operation{OperationID: "listActions" + suffix, Method: method, Path: "/api/integrations/{id}/actions", Tags: tags,
+		operation(a, huma.Operation{
+			OperationID: "listActions" + suffix, Method: method, Path: "/api/integrations/{id}/actions", Tags: tags,
 			Summary: "List actions", Description: "Actions by name: those that the plugin declares and those that it adds for this integration. Any method does the same.",
-			Hidden: i > 1}, a.listActions)
-		operation(a, huma.Operation{OperationID: "readActionForm" + suffix, Method: method, Path: "/api/integrations/{id}/actions/{name}/options", Tags: tags,
+			Hidden: i > 1,
+		}, a.listActions)
+		operation(a, huma.Operation{
+			OperationID: "readActionForm" + suffix, Method: method, Path: "/api/integrations/{id}/actions/{name}/options", Tags: tags,
 			Summary: "Read the form of an action", Description: "An action that asks nothing has an empty form. Any method does the same.",
-			Hidden: i > 1}, a.actionForm)
+			Hidden: i > 1,
+		}, a.actionForm)
 	}
-	operation(a, huma.Operation{OperationID: "refreshActionForm", Method: http.MethodPost, Path: "/api/integrations/{id}/actions/{name}/options/refresh", Tags: tags,
-		Summary: "Read the form of an action after a field changed"}, a.refreshActionForm)
-	operation(a, huma.Operation{OperationID: "runAction", Method: http.MethodPost, Path: "/api/integrations/{id}/actions/{name}", Tags: tags,
+	operation(a, huma.Operation{
+		OperationID: "refreshActionForm", Method: http.MethodPost, Path: "/api/integrations/{id}/actions/{name}/options/refresh", Tags: tags,
+		Summary: "Read the form of an action after a field changed",
+	}, a.refreshActionForm)
+	operation(a, huma.Operation{
+		OperationID: "runAction", Method: http.MethodPost, Path: "/api/integrations/{id}/actions/{name}", Tags: tags,
 		Summary: "Run an action", Description: "Answers what the action answers.",
-		Errors: []int{http.StatusConflict}}, a.runAction)
+		Errors: []int{http.StatusConflict},
+	}, a.runAction)
 }
 
 func (a *API) listActions(ctx context.Context, in *actionsInput) (Actions, error) {

@@ -44,10 +44,14 @@ type Authorize struct {
 
 func (a *API) authorizing() {
 	tags := []string{tagConnections}
-	operation(a, huma.Operation{OperationID: "readAuthorization", Method: http.MethodGet, Path: "/api/authorize", Tags: tags,
-		Summary: "Begin to connect an account", Description: "An unknown entityType is 400 with the list of modules."}, a.requirements)
-	operation(a, huma.Operation{OperationID: "authorize", Method: http.MethodPost, Path: "/api/authorize", Tags: tags,
-		Summary: "Connect an account", Description: "Takes what the person filled in, or the callback."}, a.authorize)
+	operation(a, huma.Operation{
+		OperationID: "readAuthorization", Method: http.MethodGet, Path: "/api/authorize", Tags: tags,
+		Summary: "Begin to connect an account", Description: "An unknown entityType is 400 with the list of modules.",
+	}, a.requirements)
+	operation(a, huma.Operation{
+		OperationID: "authorize", Method: http.MethodPost, Path: "/api/authorize", Tags: tags,
+		Summary: "Connect an account", Description: "Takes what the person filled in, or the callback.",
+	}, a.authorize)
 	a.redirects()
 }
 

@@ -166,8 +166,10 @@ func TestMissing_HasFriggsTexts(t *testing.T) {
 
 // FuzzDecode looks for bodies that crash the decoder, and for ones that it takes although they are not one JSON object.
 func FuzzDecode(f *testing.F) {
-	for _, s := range []string{``, `{}`, `{"text":"a","number":1,"flag":true,"list":["x"],"data":{"a":{"b":[1,null]}},"inner":{"text":"t"},"raw":{"x":1}}`,
-		`{"a":1,"a":2}`, `[[]]`, `{"text":1}`, "{\"text\":\"\xff\"}", `{"raw":null}`, `{"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`} {
+	for _, s := range []string{
+		``, `{}`, `{"text":"a","number":1,"flag":true,"list":["x"],"data":{"a":{"b":[1,null]}},"inner":{"text":"t"},"raw":{"x":1}}`,
+		`{"a":1,"a":2}`, `[[]]`, `{"text":1}`, "{\"text\":\"\xff\"}", `{"raw":null}`, `{"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, body string) {

@@ -86,25 +86,41 @@ type entityFormInput struct {
 
 func (a *API) entities() {
 	tags := []string{tagConnections}
-	operation(a, huma.Operation{OperationID: "createEntity", Method: http.MethodPost, Path: "/api/entity", Tags: tags,
+	operation(a, huma.Operation{
+		OperationID: "createEntity", Method: http.MethodPost, Path: "/api/entity", Tags: tags,
 		Summary: "Choose an account of a credential", Description: "An account that is connected already keeps its id.",
-		Errors: []int{http.StatusNotFound}}, a.createEntity)
-	operation(a, huma.Operation{OperationID: "readEntityOptions", Method: http.MethodGet, Path: "/api/entity/options/{id}", Tags: tags,
-		Summary: "Read which accounts a credential opens", Description: "A form; its answer goes to /api/entity."}, a.credentialForm)
-	operation(a, huma.Operation{OperationID: "readEntity", Method: http.MethodGet, Path: "/api/entities/{id}", Tags: tags,
-		Summary: "Read a connected account", Description: "Never its secrets."}, a.readEntity)
-	operation(a, huma.Operation{OperationID: "deleteEntity", Method: http.MethodDelete, Path: "/api/entities/{id}", Tags: tags,
+		Errors: []int{http.StatusNotFound},
+	}, a.createEntity)
+	operation(a, huma.Operation{
+		OperationID: "readEntityOptions", Method: http.MethodGet, Path: "/api/entity/options/{id}", Tags: tags,
+		Summary: "Read which accounts a credential opens", Description: "A form; its answer goes to /api/entity.",
+	}, a.credentialForm)
+	operation(a, huma.Operation{
+		OperationID: "readEntity", Method: http.MethodGet, Path: "/api/entities/{id}", Tags: tags,
+		Summary: "Read a connected account", Description: "Never its secrets.",
+	}, a.readEntity)
+	operation(a, huma.Operation{
+		OperationID: "deleteEntity", Method: http.MethodDelete, Path: "/api/entities/{id}", Tags: tags,
 		Summary: "Disconnect an account", Description: "Takes the access back at the vendor if nothing else needs it; 409 while an integration uses it. *Own addition.*",
-		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict}}, a.deleteEntity)
-	operation(a, huma.Operation{OperationID: "deleteCredential", Method: http.MethodDelete, Path: "/api/credentials/{id}", Tags: tags,
+		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict},
+	}, a.deleteEntity)
+	operation(a, huma.Operation{
+		OperationID: "deleteCredential", Method: http.MethodDelete, Path: "/api/credentials/{id}", Tags: tags,
 		Summary: "Disconnect all accounts of a credential", Description: "Takes the access back at the vendor; 409 while an integration uses one. *Own addition.*",
-		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict}}, a.deleteCredential)
-	operation(a, huma.Operation{OperationID: "testEntity", Method: http.MethodGet, Path: "/api/entities/{id}/test-auth", Tags: tags,
-		Summary: "Test a connected account", Description: "Asks the vendor.", Responses: a.unwellResponse()}, a.testEntity)
-	operation(a, huma.Operation{OperationID: "readEntityForm", Method: http.MethodPost, Path: "/api/entities/{id}/options", Tags: tags,
-		Summary: "Read the form of a connected account"}, a.entityForm)
-	operation(a, huma.Operation{OperationID: "refreshEntityForm", Method: http.MethodPost, Path: "/api/entities/{id}/options/refresh", Tags: tags,
-		Summary: "Read the form of a connected account after a field changed"}, a.refreshEntityForm)
+		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict},
+	}, a.deleteCredential)
+	operation(a, huma.Operation{
+		OperationID: "testEntity", Method: http.MethodGet, Path: "/api/entities/{id}/test-auth", Tags: tags,
+		Summary: "Test a connected account", Description: "Asks the vendor.", Responses: a.unwellResponse(),
+	}, a.testEntity)
+	operation(a, huma.Operation{
+		OperationID: "readEntityForm", Method: http.MethodPost, Path: "/api/entities/{id}/options", Tags: tags,
+		Summary: "Read the form of a connected account",
+	}, a.entityForm)
+	operation(a, huma.Operation{
+		OperationID: "refreshEntityForm", Method: http.MethodPost, Path: "/api/entities/{id}/options/refresh", Tags: tags,
+		Summary: "Read the form of a connected account after a field changed",
+	}, a.refreshEntityForm)
 }
 
 func (a *API) unwellResponse() map[string]*huma.Response {

@@ -59,7 +59,8 @@ func bearer(token string) map[string]string {
 }
 
 // Manifests of the test's plugins; VENDOR stands for the vendor's address.
-var manifests = []string{`{"abi":1,"kind":"module","name":"box","version":"1.0.0","display":{"name":"Box"},
+var manifests = []string{
+	`{"abi":1,"kind":"module","name":"box","version":"1.0.0","display":{"name":"Box"},
 	"hosts":[{"host":"VENDOR","reason":"The API."}],
 	"auth":{"kind":"api_key","apply":[{"in":"header","name":"X-Key","value":"{{form.key}}"}],
 		"form":{"json_schema":{"type":"object","required":["key"],"properties":{"key":{"type":"string","format":"password","title":"Key"}}},
@@ -84,7 +85,8 @@ var manifests = []string{`{"abi":1,"kind":"module","name":"box","version":"1.0.0
 	"config":{"json_schema":{"type":"object","required":["folder"],"properties":{"folder":{"type":"string"},"inbox_webhook_secret":{"type":"string","format":"password"}}}},
 	"actions":[{"name":"SYNC_NOW","title":"Sync now","description":"Fetches all.","has_form":true},{"name":"GET_SAMPLE_DATA","title":"Sample data"},
 		{"name":"CLEAR","title":"Clear","kind":"QUICK_ACTION"}],
-	"webhooks":[{"name":"inbox"}]}`}
+	"webhooks":[{"name":"inbox"}]}`,
+}
 
 // catalog is a fixed set of plugins.
 type catalog []*plugin.Plugin
@@ -247,8 +249,10 @@ type house struct {
 // newHouse builds a house; change may change what the API is joined to.
 func newHouse(t *testing.T, change ...func(*api.Config)) *house {
 	t.Helper()
-	h := &house{t: t, path: filepath.Join(t.TempDir(), "frigg.db"), guests: &guests{}, log: &bytes.Buffer{},
-		now: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)}
+	h := &house{
+		t: t, path: filepath.Join(t.TempDir(), "frigg.db"), guests: &guests{}, log: &bytes.Buffer{},
+		now: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
+	}
 	clock := func() time.Time { return h.now }
 	log := slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
@@ -264,14 +268,20 @@ func newHouse(t *testing.T, change ...func(*api.Config)) *house {
 	h.plugins = newCatalog(t, newVendor(t, &h.asked).URL)
 	sender := requester.New(requester.Config{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	t.Cleanup(sender.Close)
-	connections := connection.New(connection.Config{Store: h.db, Vault: vault, Sender: sender, Catalog: h.plugins, Caller: h.guests,
-		Settings: noSettings{}, RedirectURL: func(module string) string { return "https://frigg.example.com/redirect/" + module }, Now: clock, Log: log})
+	connections := connection.New(connection.Config{
+		Store: h.db, Vault: vault, Sender: sender, Catalog: h.plugins, Caller: h.guests,
+		Settings: noSettings{}, RedirectURL: func(module string) string { return "https://frigg.example.com/redirect/" + module }, Now: clock, Log: log,
+	})
 	t.Cleanup(connections.Close)
-	h.integrations = &integration.Service{Store: h.db, Plugins: h.plugins, Guests: h.guests, Connections: connections, Vault: vault,
-		Now: clock, Log: log, PublicURL: "https://frigg.example.com"}
-	c := api.Config{Accounts: h.accounts, Connections: connections, Integrations: h.integrations, Jobs: &job.Service{Store: h.db, Now: clock},
+	h.integrations = &integration.Service{
+		Store: h.db, Plugins: h.plugins, Guests: h.guests, Connections: connections, Vault: vault,
+		Now: clock, Log: log, PublicURL: "https://frigg.example.com",
+	}
+	c := api.Config{
+		Accounts: h.accounts, Connections: connections, Integrations: h.integrations, Jobs: &job.Service{Store: h.db, Now: clock},
 		Plugins: h.plugins, Health: probes{h.db, vault}, PublicURL: "https://frigg.example.com", FrontendURL: "https://app.example.com",
-		BackendKey: secret.NewText(backendKey), HealthKey: secret.NewText(healthKey), Now: clock, Log: log}
+		BackendKey: secret.NewText(backendKey), HealthKey: secret.NewText(healthKey), Now: clock, Log: log,
+	}
 	for _, f := range change {
 		f(&c)
 	}

@@ -120,14 +120,22 @@ type healthInput struct{ monitor }
 
 func (a *API) health() {
 	tags := []string{tagHealth}
-	operation(a, huma.Operation{OperationID: "health", Method: http.MethodGet, Path: "/health", Tags: tags,
-		Summary: "Does the host answer?"}, a.alive)
-	operation(a, huma.Operation{OperationID: "healthLive", Method: http.MethodGet, Path: "/health/live", Tags: tags,
-		Summary: "Is the host alive?", Description: "The same as /health."}, a.live)
-	operation(a, huma.Operation{OperationID: "healthReady", Method: http.MethodGet, Path: "/health/ready", Tags: tags,
-		Summary: "Can the host serve?"}, a.ready)
-	operation(a, huma.Operation{OperationID: "healthDetailed", Method: http.MethodGet, Path: "/health/detailed", Tags: tags,
-		Summary: "How is every part?", Description: "A plugin that waits for approval is not unhealthy."}, a.detailed)
+	operation(a, huma.Operation{
+		OperationID: "health", Method: http.MethodGet, Path: "/health", Tags: tags,
+		Summary: "Does the host answer?",
+	}, a.alive)
+	operation(a, huma.Operation{
+		OperationID: "healthLive", Method: http.MethodGet, Path: "/health/live", Tags: tags,
+		Summary: "Is the host alive?", Description: "The same as /health.",
+	}, a.live)
+	operation(a, huma.Operation{
+		OperationID: "healthReady", Method: http.MethodGet, Path: "/health/ready", Tags: tags,
+		Summary: "Can the host serve?",
+	}, a.ready)
+	operation(a, huma.Operation{
+		OperationID: "healthDetailed", Method: http.MethodGet, Path: "/health/detailed", Tags: tags,
+		Summary: "How is every part?", Description: "A plugin that waits for approval is not unhealthy.",
+	}, a.detailed)
 }
 
 func (a *API) alive(context.Context, *aliveInput) (Alive, error) {

@@ -147,28 +147,48 @@ type refreshFormInput struct {
 
 func (a *API) integrations() {
 	tags := []string{tagIntegrations}
-	operation(a, huma.Operation{OperationID: "listIntegrations", Method: http.MethodGet, Path: "/api/integrations", Tags: tags,
-		Summary: "List integrations", Description: "What the user has and may create."}, a.listIntegrations)
-	operation(a, huma.Operation{OperationID: "listIntegrationOptions", Method: http.MethodGet, Path: "/api/integrations/options", Tags: tags,
-		Summary: "List what can be created"}, a.listOptions)
-	operation(a, huma.Operation{OperationID: "createIntegration", Method: http.MethodPost, Path: "/api/integrations", Tags: tags,
+	operation(a, huma.Operation{
+		OperationID: "listIntegrations", Method: http.MethodGet, Path: "/api/integrations", Tags: tags,
+		Summary: "List integrations", Description: "What the user has and may create.",
+	}, a.listIntegrations)
+	operation(a, huma.Operation{
+		OperationID: "listIntegrationOptions", Method: http.MethodGet, Path: "/api/integrations/options", Tags: tags,
+		Summary: "List what can be created",
+	}, a.listOptions)
+	operation(a, huma.Operation{
+		OperationID: "createIntegration", Method: http.MethodPost, Path: "/api/integrations", Tags: tags,
 		Summary: "Create an integration", Description: "It is IN_CREATION until its ON_CREATE was worked off.",
-		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusNotFound, http.StatusConflict}}, a.createIntegration)
-	operation(a, huma.Operation{OperationID: "readIntegration", Method: http.MethodGet, Path: "/api/integrations/{id}", Tags: tags,
-		Summary: "Read an integration"}, a.readIntegration)
-	operation(a, huma.Operation{OperationID: "updateIntegration", Method: http.MethodPatch, Path: "/api/integrations/{id}", Tags: tags,
-		Summary: "Configure, pause or resume an integration", Description: "After a change of the configuration ON_UPDATE is worked off."}, a.updateIntegration)
-	operation(a, huma.Operation{OperationID: "deleteIntegration", Method: http.MethodDelete, Path: "/api/integrations/{id}", Tags: tags,
+		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, a.createIntegration)
+	operation(a, huma.Operation{
+		OperationID: "readIntegration", Method: http.MethodGet, Path: "/api/integrations/{id}", Tags: tags,
+		Summary: "Read an integration",
+	}, a.readIntegration)
+	operation(a, huma.Operation{
+		OperationID: "updateIntegration", Method: http.MethodPatch, Path: "/api/integrations/{id}", Tags: tags,
+		Summary: "Configure, pause or resume an integration", Description: "After a change of the configuration ON_UPDATE is worked off.",
+	}, a.updateIntegration)
+	operation(a, huma.Operation{
+		OperationID: "deleteIntegration", Method: http.MethodDelete, Path: "/api/integrations/{id}", Tags: tags,
 		Summary: "Remove an integration", Description: "It is out of sight at once, and gone after its ON_DELETE was worked off.",
-		DefaultStatus: http.StatusCreated}, a.deleteIntegration)
-	operation(a, huma.Operation{OperationID: "readConfigForm", Method: http.MethodGet, Path: "/api/integrations/{id}/config/options", Tags: tags,
-		Summary: "Read the configuration form"}, a.configForm)
-	operation(a, huma.Operation{OperationID: "refreshConfigForm", Method: http.MethodPost, Path: "/api/integrations/{id}/config/options/refresh", Tags: tags,
-		Summary: "Read the configuration form after a field changed"}, a.refreshConfigForm)
-	operation(a, huma.Operation{OperationID: "testIntegration", Method: http.MethodGet, Path: "/api/integrations/{id}/test-auth", Tags: tags,
-		Summary: "Test the accounts of an integration", Description: "Every account is really tested.", Responses: a.unwellResponse()}, a.testIntegration)
-	operation(a, huma.Operation{OperationID: "readSampleData", Method: http.MethodGet, Path: "/api/demo/sample/{id}", Tags: []string{tagActions},
-		Summary: "Read sample data of an integration", Description: "What its action GET_SAMPLE_DATA answers."}, a.sampleData)
+		DefaultStatus: http.StatusCreated,
+	}, a.deleteIntegration)
+	operation(a, huma.Operation{
+		OperationID: "readConfigForm", Method: http.MethodGet, Path: "/api/integrations/{id}/config/options", Tags: tags,
+		Summary: "Read the configuration form",
+	}, a.configForm)
+	operation(a, huma.Operation{
+		OperationID: "refreshConfigForm", Method: http.MethodPost, Path: "/api/integrations/{id}/config/options/refresh", Tags: tags,
+		Summary: "Read the configuration form after a field changed",
+	}, a.refreshConfigForm)
+	operation(a, huma.Operation{
+		OperationID: "testIntegration", Method: http.MethodGet, Path: "/api/integrations/{id}/test-auth", Tags: tags,
+		Summary: "Test the accounts of an integration", Description: "Every account is really tested.", Responses: a.unwellResponse(),
+	}, a.testIntegration)
+	operation(a, huma.Operation{
+		OperationID: "readSampleData", Method: http.MethodGet, Path: "/api/demo/sample/{id}", Tags: []string{tagActions},
+		Summary: "Read sample data of an integration", Description: "What its action GET_SAMPLE_DATA answers.",
+	}, a.sampleData)
 }
 
 func (a *API) listOptions(_ context.Context, _ *overviewInput) (OptionList, error) {
@@ -178,8 +198,10 @@ func (a *API) listOptions(_ context.Context, _ *overviewInput) (OptionList, erro
 func newOptions(all []integration.Option) []Option {
 	list := []Option{}
 	for _, o := range all {
-		option := Option{Type: o.Type, HasUserConfig: o.HasUserConfig, IsMany: o.IsMany, RequiresNewEntity: o.RequiresNewEntity, Roles: []Role{},
-			Display: Display{o.Display.Name, o.Display.Description, o.Display.DetailsURL, o.Display.Icon}}
+		option := Option{
+			Type: o.Type, HasUserConfig: o.HasUserConfig, IsMany: o.IsMany, RequiresNewEntity: o.RequiresNewEntity, Roles: []Role{},
+			Display: Display{o.Display.Name, o.Display.Description, o.Display.DetailsURL, o.Display.Icon},
+		}
 		for _, r := range o.Roles {
 			option.Roles = append(option.Roles, Role{r.Name, r.Module, r.Optional})
 		}
@@ -295,8 +317,10 @@ func (a *API) show(ctx context.Context, actor account.Actor, r *integration.Inte
 	if err != nil {
 		return Integration{}, err
 	}
-	return Integration{ID: r.ID, Status: r.Status, Config: Object(config), Entities: newMembers(r.Members, entities), Version: r.Version,
-		Messages: newMessages(notes), UserActions: a.declaredActions(r.Plugin), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}, nil
+	return Integration{
+		ID: r.ID, Status: r.Status, Config: Object(config), Entities: newMembers(r.Members, entities), Version: r.Version,
+		Messages: newMessages(notes), UserActions: a.declaredActions(r.Plugin), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}, nil
 }
 
 func newMembers(members []integration.Member, entities []*connection.Entity) []Member {

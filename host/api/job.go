@@ -52,11 +52,15 @@ type jobInput struct {
 }
 
 func (a *API) jobs() {
-	operation(a, huma.Operation{OperationID: "listJobs", Method: http.MethodGet, Path: "/api/jobs", Tags: []string{tagJobs},
-		Summary: "List jobs", Description: "The user's jobs, newest first. *Own addition.*"}, a.listJobs)
-	operation(a, huma.Operation{OperationID: "replayJob", Method: http.MethodPost, Path: "/api/jobs/{id}/replay", Tags: []string{tagJobs},
+	operation(a, huma.Operation{
+		OperationID: "listJobs", Method: http.MethodGet, Path: "/api/jobs", Tags: []string{tagJobs},
+		Summary: "List jobs", Description: "The user's jobs, newest first. *Own addition.*",
+	}, a.listJobs)
+	operation(a, huma.Operation{
+		OperationID: "replayJob", Method: http.MethodPost, Path: "/api/jobs/{id}/replay", Tags: []string{tagJobs},
 		Summary: "Replay a job", Description: "Queues a dead or halted job again with fresh attempts; 409 in other states. *Own addition.*",
-		DefaultStatus: http.StatusAccepted, Errors: []int{http.StatusConflict}}, a.replayJob)
+		DefaultStatus: http.StatusAccepted, Errors: []int{http.StatusConflict},
+	}, a.replayJob)
 }
 
 func (a *API) listJobs(ctx context.Context, in *jobsInput) (JobList, error) {
@@ -93,8 +97,10 @@ func jobStates(text string) ([]job.State, error) {
 }
 
 func newJob(j *job.Job) Job {
-	out := Job{ID: j.ID, Kind: j.Kind, Lane: j.Lane, State: j.State, Attempt: j.Attempt, MaxAttempts: j.MaxAttempts, RunAt: j.RunAt,
-		LastError: j.LastError, CreatedAt: j.CreatedAt}
+	out := Job{
+		ID: j.ID, Kind: j.Kind, Lane: j.Lane, State: j.State, Attempt: j.Attempt, MaxAttempts: j.MaxAttempts, RunAt: j.RunAt,
+		LastError: j.LastError, CreatedAt: j.CreatedAt,
+	}
 	if !j.FinishedAt.IsZero() {
 		out.FinishedAt = &j.FinishedAt
 	}

@@ -49,8 +49,10 @@ func TestAnswers_AreSafeInBrowsers(t *testing.T) {
 	h := newHouse(t)
 	for _, path := range []string{"/health", "/nowhere", "/redirect/hub?code=x", "/api/integrations", "/openapi.json"} {
 		got := get(t, h, path, nil).Header()
-		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
-			"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox", "Strict-Transport-Security": "max-age=31536000"} {
+		for name, want := range map[string]string{
+			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+			"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox", "Strict-Transport-Security": "max-age=31536000",
+		} {
 			if got.Get(name) != want {
 				t.Errorf("%s: %s is %q", path, name, got.Get(name))
 			}

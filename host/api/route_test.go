@@ -58,8 +58,10 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 	entity, record := "/api/entities/"+string(box.EntityID), "/api/integrations/"+string(in.ID)
 	rows = map[string]visit{
 		"GET /api/authorize": {path: "/api/authorize?entityType=box", own: 200, foreign: 200, why: "names no record"},
-		"POST /api/authorize": {path: "/api/authorize", own: 200, foreign: 400, why: "a state of somebody else is as good as none",
-			body: fmt.Sprintf(`{"entityType":"hub","data":{"code":"vendor-code","state":%q}}`, there.Query().Get("state"))},
+		"POST /api/authorize": {
+			path: "/api/authorize", own: 200, foreign: 400, why: "a state of somebody else is as good as none",
+			body: fmt.Sprintf(`{"entityType":"hub","data":{"code":"vendor-code","state":%q}}`, there.Query().Get("state")),
+		},
 		"POST /api/entity":                                         {path: "/api/entity", body: fmt.Sprintf(`{"entityType":"many","data":{"credential_id":%q,"external_id":"t1"}}`, many.CredentialID), own: 200},
 		"GET /api/entity/options/:id":                              {path: "/api/entity/options/" + string(many.CredentialID) + "?entityType=many", own: 200},
 		"GET /api/entities/:id":                                    {path: entity, own: 200},
@@ -267,8 +269,10 @@ func TestPath_IDsOfAnotherShapeAreNotFound(t *testing.T) {
 	ada := h.user("ada")
 	const uuid = "0198c0de-0000-7000-8000-000000000000"
 	for _, path := range []string{"/api/integrations/", "/api/entities/", "/api/demo/sample/", "/api/box-to-hub-integration/webhooks/"} {
-		for _, id := range []string{"x", "int_", "int_" + uuid + "0", "int_{" + uuid + "}", "INT_" + uuid, uuid, "job_" + uuid, "cred_" + uuid,
-			"int_" + strings.ReplaceAll(uuid, "-", "_"), "%00", "int_%00", "..", "%2e%2e", "%2F", "'%20OR%201=1--", strings.Repeat("a", 10_000), "%FF", "int_" + uuid, "ent_" + uuid} {
+		for _, id := range []string{
+			"x", "int_", "int_" + uuid + "0", "int_{" + uuid + "}", "INT_" + uuid, uuid, "job_" + uuid, "cred_" + uuid,
+			"int_" + strings.ReplaceAll(uuid, "-", "_"), "%00", "int_%00", "..", "%2e%2e", "%2F", "'%20OR%201=1--", strings.Repeat("a", 10_000), "%FF", "int_" + uuid, "ent_" + uuid,
+		} {
 			res := send(t, h, "GET", path+id, "", bearer(ada))
 			if res.Code != 404 {
 				t.Errorf("%s%.40s: %d %s", path, id, res.Code, res.Body)

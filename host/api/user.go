@@ -52,12 +52,16 @@ type loginInput struct {
 }
 
 func (a *API) users() {
-	operation(a, huma.Operation{OperationID: "createUser", Method: http.MethodPost, Path: "/user/create", Tags: []string{tagUsers},
+	operation(a, huma.Operation{
+		OperationID: "createUser", Method: http.MethodPost, Path: "/user/create", Tags: []string{tagUsers},
 		Summary: "Create a user", Description: "Makes an individual who logs in with a password, and logs it in.",
-		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxLoginBody, Errors: []int{http.StatusForbidden, http.StatusConflict, http.StatusTooManyRequests}}, a.createUser)
-	operation(a, huma.Operation{OperationID: "login", Method: http.MethodPost, Path: "/user/login", Tags: []string{tagUsers},
+		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxLoginBody, Errors: []int{http.StatusForbidden, http.StatusConflict, http.StatusTooManyRequests},
+	}, a.createUser)
+	operation(a, huma.Operation{
+		OperationID: "login", Method: http.MethodPost, Path: "/user/login", Tags: []string{tagUsers},
 		Summary: "Log in", Description: "Returns a new token. The answer is the same, after the same time, whether the user does not exist or the password is wrong.",
-		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxLoginBody, Errors: []int{http.StatusUnauthorized, http.StatusTooManyRequests}}, a.login)
+		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxLoginBody, Errors: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
+	}, a.login)
 }
 
 func (a *API) createUser(ctx context.Context, in *createUserInput) (Token, error) {

@@ -30,7 +30,8 @@ func (a *API) webhooks() {
 }
 
 func (a *API) describeWebhook(id, path, text string) {
-	op := &huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, Tags: []string{tagWebhooks}, Summary: "Receive a webhook",
+	op := &huma.Operation{
+		OperationID: id, Method: http.MethodPost, Path: path, Tags: []string{tagWebhooks}, Summary: "Receive a webhook",
 		Description: text + " The request is verified as the vendor signs it, and is on disk before the answer. A redelivery is acknowledged and not worked again. " +
 			"GET, HEAD and PUT are taken too, for vendors that check the address.",
 		RequestBody: &huma.RequestBody{Description: "As the vendor sends it, at most 1 MiB.", Content: map[string]*huma.MediaType{"*/*": {}}},
@@ -39,7 +40,8 @@ func (a *API) describeWebhook(id, path, text string) {
 			"401": a.failure("The signature was refused."),
 			"404": a.failure("There is no such integration or webhook."),
 			"413": a.failure("The body is too large."),
-		}}
+		},
+	}
 	for name := range strings.SplitSeq(path, "/") {
 		if open, end := strings.IndexByte(name, '{'), strings.IndexByte(name, '}'); open >= 0 {
 			op.Parameters = append(op.Parameters, &huma.Param{Name: name[open+1 : end], In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})

@@ -57,8 +57,10 @@ func TestWebhook_IsBoundedAndOfIntegrationsOnly(t *testing.T) {
 	if res := send(t, h, "POST", someHook, strings.Repeat("a", 1<<20+1), nil); res.Code != 413 {
 		t.Errorf("more than 1 MiB: %d", res.Code)
 	}
-	for _, path := range []string{"/api/integrations/webhooks/int_0198c0de-0000-7000-8000-000000000000", "/api/box/webhooks/int_0198c0de-0000-7000-8000-000000000000",
-		"/api/box-to-hub-integration/webhooks/ent_0198c0de-0000-7000-8000-000000000000", "/api/box-to-hub-integration/webhooks"} {
+	for _, path := range []string{
+		"/api/integrations/webhooks/int_0198c0de-0000-7000-8000-000000000000", "/api/box/webhooks/int_0198c0de-0000-7000-8000-000000000000",
+		"/api/box-to-hub-integration/webhooks/ent_0198c0de-0000-7000-8000-000000000000", "/api/box-to-hub-integration/webhooks",
+	} {
 		if res := send(t, h, "POST", path, "{}", nil); res.Code != 404 && res.Code != 405 {
 			t.Errorf("%s: %d", path, res.Code)
 		}
@@ -76,9 +78,11 @@ func TestWebhook_GuestsAnswerWithinBounds(t *testing.T) {
 		"Strict-Transport-Security": "max-age=0", "Connection": "close", "Clear-Site-Data": "*", "Refresh": "0",
 	}}
 	res := send(t, h, "POST", someHook, "{}", nil)
-	want := map[string]string{"Content-Type": "text/html", "X-Hook-Secret": "abc", "Retry-After": "7", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+	want := map[string]string{
+		"Content-Type": "text/html", "X-Hook-Secret": "abc", "Retry-After": "7", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
 		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox", "Set-Cookie": "", "Access-Control-Allow-Origin": "", "Location": "",
-		"Transfer-Encoding": "", "Content-Length": "", "Connection": "", "Clear-Site-Data": "", "Refresh": ""}
+		"Transfer-Encoding": "", "Content-Length": "", "Connection": "", "Clear-Site-Data": "", "Refresh": "",
+	}
 	for name, value := range want {
 		if got := res.Header().Get(name); got != value {
 			t.Errorf("%s is %q, want %q", name, got, value)

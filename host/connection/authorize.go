@@ -330,8 +330,10 @@ func (c *conn) notAccepted(err error) error {
 	if fault.SideOf(err) != fault.Remote || !fault.Is(err, fault.Unauthorized) {
 		return err
 	}
-	return (&fault.Error{Kind: fault.Invalid, Side: fault.Remote, Op: "connection.Authorize",
-		Msg: c.m.name + " does not accept this credential; check what was filled in"}).With(err)
+	return (&fault.Error{
+		Kind: fault.Invalid, Side: fault.Remote, Op: "connection.Authorize",
+		Msg: c.m.name + " does not accept this credential; check what was filled in",
+	}).With(err)
 }
 
 // forGuest is the query of a redirect without what opens anything.
@@ -367,8 +369,10 @@ func (c *conn) checkTyped(ctx context.Context) error {
 // complete stores a credential and its entities in one act.
 func (s *Service) complete(ctx context.Context, c *conn, g *grant, found []abi.Account) (Authorization, error) {
 	now := s.now()
-	cred := &Credential{ID: NewCredentialID(), Owner: c.owner, Module: c.m.Name, Status: OK, Version: 1,
-		ExpiresAt: g.expiresAt, RenewAt: g.renewAt, CreatedAt: now, UpdatedAt: now}
+	cred := &Credential{
+		ID: NewCredentialID(), Owner: c.owner, Module: c.m.Name, Status: OK, Version: 1,
+		ExpiresAt: g.expiresAt, RenewAt: g.renewAt, CreatedAt: now, UpdatedAt: now,
+	}
 	var err error
 	if cred.Sealed, err = s.seal(ctx, cred, c.values); err != nil {
 		return Authorization{}, err

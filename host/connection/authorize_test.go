@@ -38,8 +38,10 @@ func TestRequirements_SendsThePersonToTheVendor(t *testing.T) {
 	if need.Form != nil || need.Type != abi.AuthKindOAuth2 || !strings.HasPrefix(need.URL, r.vendor.URL+"/authorize?") {
 		t.Errorf("got %+v", need)
 	}
-	want := map[string]string{"response_type": "code", "client_id": "client/1", "scope": "read write",
-		"redirect_uri": "https://host.example/redirect/crm", "code_challenge_method": "S256"}
+	want := map[string]string{
+		"response_type": "code", "client_id": "client/1", "scope": "read write",
+		"redirect_uri": "https://host.example/redirect/crm", "code_challenge_method": "S256",
+	}
 	for name, text := range want {
 		if q.Get(name) != text {
 			t.Errorf("%s is %q, want %q", name, q.Get(name), text)
@@ -117,7 +119,8 @@ func TestRequirements_ShapesTheAuthorizeURL(t *testing.T) {
 				if q.Get("access_type") != "offline" || q.Get("for") != "client/1" {
 					t.Errorf("got %v", q)
 				}
-			}},
+			},
+		},
 		"refused parameters": {
 			func(o *abi.OAuth2) { o.OmitAuthorizeParams = []string{"response_type", "scope", "state"} },
 			func(t *testing.T, _ string, q url.Values) {
@@ -128,35 +131,40 @@ func TestRequirements_ShapesTheAuthorizeURL(t *testing.T) {
 				if err != nil || len(back.Query().Get("state")) != 43 {
 					t.Errorf("the redirect address %q carries no state", q.Get("redirect_uri"))
 				}
-			}},
+			},
+		},
 		"no PKCE": {
 			func(o *abi.OAuth2) { o.PKCE = abi.PKCEMethodNone },
 			func(t *testing.T, _ string, q url.Values) {
 				if q.Has("code_challenge") || q.Has("code_challenge_method") {
 					t.Errorf("got %v", q)
 				}
-			}},
+			},
+		},
 		"scopes with commas": {
 			func(o *abi.OAuth2) { o.ScopeSeparator = "," },
 			func(t *testing.T, _ string, q url.Values) {
 				if q.Get("scope") != "read,write" {
 					t.Errorf("got %q", q.Get("scope"))
 				}
-			}},
+			},
+		},
 		"redirect parameters": {
 			func(o *abi.OAuth2) { o.RedirectParams = map[string]string{"account": "a b"} },
 			func(t *testing.T, _ string, q url.Values) {
 				if q.Get("redirect_uri") != "https://host.example/redirect/crm?account=a+b" {
 					t.Errorf("got %q", q.Get("redirect_uri"))
 				}
-			}},
+			},
+		},
 		"query that is there already": {
 			func(o *abi.OAuth2) { o.AuthorizeURL += "?tenant=7" },
 			func(t *testing.T, _ string, q url.Values) {
 				if q.Get("tenant") != "7" || q.Get("client_id") == "" {
 					t.Errorf("got %v", q)
 				}
-			}},
+			},
+		},
 		"route in the fragment": {
 			func(o *abi.OAuth2) { o.AuthorizeURL += "#!/apps/install" },
 			func(t *testing.T, address string, _ url.Values) {
@@ -164,7 +172,8 @@ func TestRequirements_ShapesTheAuthorizeURL(t *testing.T) {
 				if !strings.HasPrefix(fragment, "!/apps/install?") || !strings.Contains(fragment, "client_id=client%2F1") {
 					t.Errorf("got %q", address)
 				}
-			}},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -188,8 +197,10 @@ func TestAuthorize_ConnectsAnAccountByRedirect(t *testing.T) {
 	}
 	e, err := r.Entity(t.Context(), r.mine, got.EntityID)
 	check(t, err)
-	want := &connection.Entity{ID: got.EntityID, Owner: r.mine.Owner, Module: "crm", Credential: got.CredentialID, ExternalID: "7", Name: "Acme",
-		Details: json.RawMessage(`{"email":"a@acme.example"}`), Status: connection.OK, CreatedAt: r.clock.Now(), UpdatedAt: r.clock.Now()}
+	want := &connection.Entity{
+		ID: got.EntityID, Owner: r.mine.Owner, Module: "crm", Credential: got.CredentialID, ExternalID: "7", Name: "Acme",
+		Details: json.RawMessage(`{"email":"a@acme.example"}`), Status: connection.OK, CreatedAt: r.clock.Now(), UpdatedAt: r.clock.Now(),
+	}
 	if diff := cmp.Diff(want, e); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -211,8 +222,10 @@ func TestAuthorize_RefusesCallbacksThatAreNotOurs(t *testing.T) {
 		"state is not a text": {data: func(r *rig) map[string]any { d := r.callback(); d["state"] = []any{d["state"]}; return d }, says: "no state"},
 		"nothing":             {data: func(r *rig) map[string]any { return nil }, says: "no state"},
 		"other user":          {data: good, actor: func(r *rig) account.Actor { return r.theirs }, says: "another user"},
-		"other user of the same owner": {data: good, says: "another user",
-			actor: func(r *rig) account.Actor { return account.Actor{User: r.theirs.User, Owner: r.mine.Owner} }},
+		"other user of the same owner": {
+			data: good, says: "another user",
+			actor: func(r *rig) account.Actor { return account.Actor{User: r.theirs.User, Owner: r.mine.Owner} },
+		},
 		"other module": {data: good, module: "crm2", says: "another module"},
 		"too late":     {data: func(r *rig) map[string]any { d := r.callback(); r.clock.advance(10 * time.Minute); return d }, says: "10 minutes"},
 		"wrong code":   {data: func(r *rig) map[string]any { d := r.callback(); d["code"] = "guess"; return d }, says: "invalid_grant"},
@@ -275,8 +288,10 @@ func TestAuthorize_AStrangerCannotUseUpAState(t *testing.T) {
 
 func TestAuthorize_ReportsTheVendorsError(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[string]fault.Kind{"access_denied": fault.Forbidden, "temporarily_unavailable": fault.Unavailable,
-		"server_error": fault.Unavailable, "invalid_scope": fault.Invalid, "x\x00\ny": fault.Invalid} {
+	for code, want := range map[string]fault.Kind{
+		"access_denied": fault.Forbidden, "temporarily_unavailable": fault.Unavailable,
+		"server_error": fault.Unavailable, "invalid_scope": fault.Invalid, "x\x00\ny": fault.Invalid,
+	} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
@@ -501,12 +516,20 @@ func TestAuthorize_LogsInByTheModulesOwnSteps(t *testing.T) {
 		m.Auth.Form = &abi.Form{JSONSchema: json.RawMessage(`{"type":"object","required":["user","password"],"properties":{
 			"user":{"type":"string"},"password":{"type":"string","format":"password"}}}`)}
 		m.Auth.Login = []abi.LoginStep{
-			{Request: abi.RequestTemplate{Method: "POST", URL: "{{settings.base_url}}/login/1", Body: abi.BodyKindJSON,
-				Fields: map[string]string{"user": "{{form.user}}", "password": "{{form.password}}"}},
-				Keep: []abi.Keep{{Name: "session", From: "/session/id", Secret: true}, {Name: "region", From: "/region"}, {Name: "ticket", From: "header:X-Ticket", Secret: true}}},
-			{Request: abi.RequestTemplate{URL: "{{settings.base_url}}/login/2", Query: map[string]string{"session": "{{credential.session}}"},
-				Headers: map[string]string{"X-Ticket": "{{credential.ticket}}"}},
-				Keep: []abi.Keep{{Name: "jwt", From: "/token", Secret: true}}, ExpiresIn: "/ttl"},
+			{
+				Request: abi.RequestTemplate{
+					Method: "POST", URL: "{{settings.base_url}}/login/1", Body: abi.BodyKindJSON,
+					Fields: map[string]string{"user": "{{form.user}}", "password": "{{form.password}}"},
+				},
+				Keep: []abi.Keep{{Name: "session", From: "/session/id", Secret: true}, {Name: "region", From: "/region"}, {Name: "ticket", From: "header:X-Ticket", Secret: true}},
+			},
+			{
+				Request: abi.RequestTemplate{
+					URL: "{{settings.base_url}}/login/2", Query: map[string]string{"session": "{{credential.session}}"},
+					Headers: map[string]string{"X-Ticket": "{{credential.ticket}}"},
+				},
+				Keep: []abi.Keep{{Name: "jwt", From: "/token", Secret: true}}, ExpiresIn: "/ttl",
+			},
 		}
 		m.Auth.Apply = []abi.Placement{{In: abi.PlaceHeader, Name: "Authorization", Value: "Bearer {{credential.jwt}}"}}
 	}))
@@ -552,8 +575,11 @@ func TestAuthorize_OneAuthorisationMayOpenSeveralAccounts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.vendor.account = map[string]any{"orgs": []any{
-		map[string]any{"id": "o1", "kind": "org", "title": "One"}, map[string]any{"id": "o2", "kind": "org", "title": "Two"},
-		map[string]any{"id": "o1", "kind": "team", "title": "Team"}, map[string]any{"id": "o1", "kind": "org", "title": "One again"}}}
+		map[string]any{"id": "o1", "kind": "org", "title": "One"},
+		map[string]any{"id": "o2", "kind": "org", "title": "Two"},
+		map[string]any{"id": "o1", "kind": "team", "title": "Team"},
+		map[string]any{"id": "o1", "kind": "org", "title": "One again"},
+	}}
 	r.install(r.vendor.changed(func(m *abi.Manifest) {
 		m.Auth.Identify = &abi.Identify{Request: &abi.RequestTemplate{URL: "/me"}, List: "/orgs", ExternalID: "/id", SubType: "/kind", Name: "/title"}
 	}))
@@ -598,8 +624,13 @@ func TestAuthorize_KeepsWhatTheManifestWants(t *testing.T) {
 		writeJSON(w, 200, map[string]any{"access_token": a.access, "refresh_token": a.refresh, "expires_in": 3600, "api_domain": "eu1", "bot": map[string]any{"bot_token": "plant-bot"}, "copy": a.access})
 	}
 	r.install(r.vendor.changed(func(m *abi.Manifest) {
-		m.Auth.Keep = []abi.Keep{{Name: "domain", From: "/api_domain"}, {Name: "realm", From: "callback:realmId"},
-			{Name: "bot", From: "/bot/bot_token"}, {Name: "copy", From: "/copy"}, {Name: "absent", From: "/absent", Optional: true}}
+		m.Auth.Keep = []abi.Keep{
+			{Name: "domain", From: "/api_domain"},
+			{Name: "realm", From: "callback:realmId"},
+			{Name: "bot", From: "/bot/bot_token"},
+			{Name: "copy", From: "/copy"},
+			{Name: "absent", From: "/absent", Optional: true},
+		}
 		m.Auth.Identify = nil
 	}), abi.ExportIdentifyAccount)
 	var told abi.IdentifyInput

@@ -148,8 +148,10 @@ func accountForm(found []abi.Account) (abi.Form, error) {
 		}
 		options = append(options, map[string]string{"const": a.ExternalID, "title": title})
 	}
-	schema, err := marshal(map[string]any{"type": "object", "required": []string{"external_id"},
-		"properties": map[string]any{"external_id": map[string]any{"type": "string", "title": "Account", "oneOf": options}}})
+	schema, err := marshal(map[string]any{
+		"type": "object", "required": []string{"external_id"},
+		"properties": map[string]any{"external_id": map[string]any{"type": "string", "title": "Account", "oneOf": options}},
+	})
 	return abi.Form{JSONSchema: schema}, err
 }
 

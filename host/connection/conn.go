@@ -140,8 +140,10 @@ func (c *conn) exchange(ctx context.Context, out *outgoing) (*requester.Response
 	ctx, cancel := context.WithTimeout(ctx, out.timeout)
 	defer cancel()
 	for {
-		res, err := c.s.sender.Do(ctx, policy, requester.Request{Method: out.method, URL: out.url, Header: out.header, Body: out.body.content,
-			Timeout: out.timeout, MaxResponseBytes: out.maxBytes, NoRedirects: out.tokens, Withhold: c.m.tokenHeaders()}, auth)
+		res, err := c.s.sender.Do(ctx, policy, requester.Request{
+			Method: out.method, URL: out.url, Header: out.header, Body: out.body.content,
+			Timeout: out.timeout, MaxResponseBytes: out.maxBytes, NoRedirects: out.tokens, Withhold: c.m.tokenHeaders(),
+		}, auth)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -40,6 +40,8 @@ const (
 )
 
 func newEntity(o account.Owner, module string, c CredentialID, a abi.Account, now time.Time) *Entity {
-	return &Entity{ID: NewEntityID(), Owner: o, Module: module, Credential: c, ExternalID: a.ExternalID, SubType: a.SubType,
-		Name: a.Name, Details: a.Details, Status: OK, CreatedAt: now, UpdatedAt: now}
+	return &Entity{
+		ID: NewEntityID(), Owner: o, Module: module, Credential: c, ExternalID: a.ExternalID, SubType: a.SubType,
+		Name: a.Name, Details: a.Details, Status: OK, CreatedAt: now, UpdatedAt: now,
+	}
 }

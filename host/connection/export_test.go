@@ -16,7 +16,8 @@ import (
 func bareConn(m *abi.Manifest, form, credential map[string]string, now time.Time) *conn {
 	d := abi.ManifestDefaults(m)
 	mod := &module{Plugin: &plugin.Plugin{Name: m.Name, Manifest: *m}, name: "Acme", auth: d.Auth, api: d.API, settings: map[string]value{
-		"client_id": public("id"), "client_secret": hidden("settings-secret")}}
+		"client_id": public("id"), "client_secret": hidden("settings-secret"),
+	}}
 	v := values{form: map[string]value{}, credential: map[string]value{}}
 	for name, text := range form {
 		v.form[name] = public(text)

@@ -75,8 +75,10 @@ func TestForm_ReadsWhatAPersonFilledIn(t *testing.T) {
 		"name":{"type":"string","maxLength":5},"pass":{"type":"string","format":"password"},"n":{"type":"integer"},"on":{"type":"boolean","default":true},
 		"url":{"type":"string","format":"uri"},"kind":{"enum":["a","b"]},"opt":{"type":"string","minLength":1},
 		"list":{"type":"array","items":{"type":"object","properties":{"key":{"type":"string","format":"password"}}}}}}`)
-	texts, secrets, err := connection.ReadForm(schema, map[string]any{"name": "Ada", "pass": " p ", "n": float64(1e9), "url": " https://x.example/a/ ",
-		"kind": "a", "opt": "", "list": []any{map[string]any{"key": "k"}}, "unknown": "x"})
+	texts, secrets, err := connection.ReadForm(schema, map[string]any{
+		"name": "Ada", "pass": " p ", "n": float64(1e9), "url": " https://x.example/a/ ",
+		"kind": "a", "opt": "", "list": []any{map[string]any{"key": "k"}}, "unknown": "x",
+	})
 	check(t, err)
 	want := map[string]string{"name": "Ada", "pass": " p ", "n": "1000000000", "on": "true", "url": "https://x.example/a", "kind": "a", "list": `[{"key":"k"}]`}
 	if diff := cmp.Diff(want, texts); diff != "" {
@@ -107,8 +109,10 @@ func TestForm_ReadsWhatAPersonFilledIn(t *testing.T) {
 func TestPointer_FollowsRFC6901(t *testing.T) {
 	t.Parallel()
 	doc := `{"foo":["bar",1.50,true,null],"":0,"a/b":1,"m~n":8,"big":12345678901234567890}`
-	for pointer, want := range map[string]string{"/foo/0": "bar", "/foo/1": "1.50", "/foo/2": "true", "/": "0", "/a~1b": "1", "/m~0n": "8", "/big": "12345678901234567890",
-		"": "", "/foo": "", "/foo/3": "", "/foo/4": "", "/foo/-": "", "/foo/00": "", "/foo/-1": "", "/nope": "", "/foo/0/x": ""} {
+	for pointer, want := range map[string]string{
+		"/foo/0": "bar", "/foo/1": "1.50", "/foo/2": "true", "/": "0", "/a~1b": "1", "/m~0n": "8", "/big": "12345678901234567890",
+		"": "", "/foo": "", "/foo/3": "", "/foo/4": "", "/foo/-": "", "/foo/00": "", "/foo/-1": "", "/nope": "", "/foo/0/x": "",
+	} {
 		got, ok := connection.TextAt(doc, pointer)
 		if got != want || ok != (want != "") {
 			t.Errorf("%q: got %q, %v; want %q", pointer, got, ok, want)

@@ -15,10 +15,12 @@ import (
 )
 
 func FuzzTokenAnswer(f *testing.F) {
-	for _, body := range []string{`{"access_token":"abcd","refresh_token":"efgh","expires_in":3600,"scope":"a","api_domain":"x"}`, `access_token=abcd&expires_in=60`,
+	for _, body := range []string{
+		`{"access_token":"abcd","refresh_token":"efgh","expires_in":3600,"scope":"a","api_domain":"x"}`, `access_token=abcd&expires_in=60`,
 		`{"error":"invalid_grant","error_description":"x"}`, `{"error":{}}`, `{"access_token":{"a":1}}`, `{"access_token":"abcd","expires_in":"1e309"}`,
 		`{"access_token":"abcd","expires_in":-5}`, `{"access_token":"abcd","api_domain":"abcd"}`, `[]`, ``, `{`, "\xff", `{"error":"a\u0000b"}`, `%`, `;`,
-		`{"access_token":"abcd","expires_in":9007199254740993}`, `{"access_token":"abcd"}{}`} {
+		`{"access_token":"abcd","expires_in":9007199254740993}`, `{"access_token":"abcd"}{}`,
+	} {
 		f.Add(200, body)
 		f.Add(400, body)
 	}
@@ -60,8 +62,10 @@ func checkMessage(t *testing.T, msg string) {
 }
 
 func FuzzCallback(f *testing.F) {
-	for _, data := range []string{`{"code":"c","state":"s"}`, `{"error":"access_denied","state":"s"}`, `{"state":"s"}`, `{"code":1,"state":["s"]}`, `{}`, `null`,
-		`{"code":"c","state":"` + strings.Repeat("s", 43) + `","iss":"x"}`, `{"state":"\u0000","code":"c"}`, `{"":"","state":"s","error":"\n"}`} {
+	for _, data := range []string{
+		`{"code":"c","state":"s"}`, `{"error":"access_denied","state":"s"}`, `{"state":"s"}`, `{"code":1,"state":["s"]}`, `{}`, `null`,
+		`{"code":"c","state":"` + strings.Repeat("s", 43) + `","iss":"x"}`, `{"state":"\u0000","code":"c"}`, `{"":"","state":"s","error":"\n"}`,
+	} {
 		f.Add(data)
 	}
 	r := newRig(f)

@@ -87,8 +87,10 @@ func (c *conn) firstGrant(ctx context.Context) (*grant, error) {
 		return &grant{}, nil
 	case c.m.auth.OAuth2.Grant == abi.OAuth2GrantPassword:
 		username, password := c.values.form["username"], c.values.form["password"]
-		return c.askForTokens(ctx, c.scoped(map[string]string{"grant_type": "password",
-			"username": username.text.Reveal(), "password": password.text.Reveal()}), "password")
+		return c.askForTokens(ctx, c.scoped(map[string]string{
+			"grant_type": "password",
+			"username":   username.text.Reveal(), "password": password.text.Reveal(),
+		}), "password")
 	}
 	return c.askForTokens(ctx, c.scoped(map[string]string{"grant_type": "client_credentials"}))
 }
@@ -163,8 +165,10 @@ func (c *conn) tokenRequest(fields map[string]string, secrets []string) (*outgoi
 
 // tokenOutgoing is a request whose answer brings secrets.
 func (f *filler) tokenOutgoing(method, address string, headers map[string]string) *outgoing {
-	out := &outgoing{method: method, url: address, header: http.Header{}, guarded: http.Header{}, handles: f.handles, filler: f,
-		plain: true, tokens: true, timeout: tokenTimeout, maxBytes: maxTokenAnswer}
+	out := &outgoing{
+		method: method, url: address, header: http.Header{}, guarded: http.Header{}, handles: f.handles, filler: f,
+		plain: true, tokens: true, timeout: tokenTimeout, maxBytes: maxTokenAnswer,
+	}
 	out.header.Set("Accept", "application/json")
 	for name, text := range headers {
 		if guardedHeader(name) {
@@ -296,8 +300,10 @@ func (c *conn) tokenFault(res *requester.Response, doc any) error {
 	case verdict == nil && !failed:
 		return c.m.badAnswer("is a redirect (" + statusText(res.Status) + ")")
 	case res.Status >= 500, fault.Is(verdict, fault.RateLimited), fault.Is(verdict, fault.Timeout), fault.Is(verdict, fault.Unavailable):
-		e := &fault.Error{Kind: fault.Unavailable, Side: fault.Remote, Op: "connection.Token", RetryAfter: fault.RetryAfterOf(verdict),
-			Msg: c.m.name + " does not give tokens at the moment (" + statusText(res.Status) + "); try again later"}
+		e := &fault.Error{
+			Kind: fault.Unavailable, Side: fault.Remote, Op: "connection.Token", RetryAfter: fault.RetryAfterOf(verdict),
+			Msg: c.m.name + " does not give tokens at the moment (" + statusText(res.Status) + "); try again later",
+		}
 		if fault.Is(verdict, fault.RateLimited) {
 			e.Kind = fault.RateLimited
 		}
@@ -306,8 +312,10 @@ func (c *conn) tokenFault(res *requester.Response, doc any) error {
 	code = clip(requester.Scrub(code, c.sent), 64)
 	refused := &refusedError{code, misconfigured(code) && !c.m.personalApplication()}
 	if refused.application {
-		return (&fault.Error{Kind: fault.Unavailable, Side: fault.Host, Op: "connection.Token",
-			Msg: c.m.name + " refuses this application (" + code + "); the operator must check the client id, secret, scopes and redirect address of module " + c.m.Name}).With(refused)
+		return (&fault.Error{
+			Kind: fault.Unavailable, Side: fault.Host, Op: "connection.Token",
+			Msg: c.m.name + " refuses this application (" + code + "); the operator must check the client id, secret, scopes and redirect address of module " + c.m.Name,
+		}).With(refused)
 	}
 	msg := c.m.name + " refuses to give tokens"
 	if code != "" {
@@ -348,8 +356,10 @@ func errorCode(doc any, path string) (string, bool) {
 }
 
 func (m *module) badAnswer(what string) *fault.Error {
-	return &fault.Error{Kind: fault.Unavailable, Side: fault.Remote, Op: "connection.Token",
-		Msg: "the token answer of " + m.name + " " + what + "; check the manifest of module " + m.Name}
+	return &fault.Error{
+		Kind: fault.Unavailable, Side: fault.Remote, Op: "connection.Token",
+		Msg: "the token answer of " + m.name + " " + what + "; check the manifest of module " + m.Name,
+	}
 }
 
 // expiry reads when a token ends, zero if the vendor does not say.

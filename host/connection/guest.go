@@ -9,8 +9,10 @@ import (
 
 // guestCall runs an export of the connection's module, with what the connection lets it reach.
 func guestCall[Out any](ctx context.Context, c *conn, export string, in any, opt CallOptions) (Out, error) {
-	return plugin.Invoke[Out](ctx, c.s.caller, plugin.Call{Plugin: c.m.Plugin, Export: export, Can: c.capabilities(opt),
-		Timeout: opt.Timeout, Log: opt.Log}, in)
+	return plugin.Invoke[Out](ctx, c.s.caller, plugin.Call{
+		Plugin: c.m.Plugin, Export: export, Can: c.capabilities(opt),
+		Timeout: opt.Timeout, Log: opt.Log,
+	}, in)
 }
 
 // capabilities are those that the manifest asks for; a plugin that serves calls has been granted them.

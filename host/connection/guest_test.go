@@ -339,8 +339,12 @@ func TestChoose_ThePersonPicksAnAccount(t *testing.T) {
 			if !strings.Contains(string(form.JSONSchema), `"o2"`) {
 				t.Errorf("got %s", form.JSONSchema)
 			}
-			for _, bad := range []map[string]any{{}, {"credential_id": string(got.CredentialID)}, {"credential_id": string(got.CredentialID), "external_id": "o3"},
-				{"credential_id": 7, "external_id": "o1"}} {
+			for _, bad := range []map[string]any{
+				{},
+				{"credential_id": string(got.CredentialID)},
+				{"credential_id": string(got.CredentialID), "external_id": "o3"},
+				{"credential_id": 7, "external_id": "o1"},
+			} {
 				_, err = r.CreateEntity(t.Context(), r.mine, "crm", bad)
 				wants(t, err, fault.Invalid, fault.Caller)
 			}

@@ -98,8 +98,9 @@ func (c *conn) accountsByData(ctx context.Context, answer any) ([]abi.Account, e
 	}
 	entries := []any{answer}
 	if id.List != "" {
-		list, ok := pointer.At(answer, id.List)
-		if entries, ok = list.([]any); !ok {
+		list, _ := pointer.At(answer, id.List)
+		var isList bool
+		if entries, isList = list.([]any); !isList {
 			return nil, c.m.badIdentity("has no list at " + id.List)
 		}
 	}
@@ -150,8 +151,10 @@ func (c *conn) account(id *abi.Identify, entry any) (abi.Account, error) {
 }
 
 func (m *module) badIdentity(what string) error {
-	return &fault.Error{Kind: fault.Unavailable, Side: fault.Remote, Op: "connection.Identify",
-		Msg: "the answer of " + m.name + " to the question whose account this is " + what}
+	return &fault.Error{
+		Kind: fault.Unavailable, Side: fault.Remote, Op: "connection.Identify",
+		Msg: "the answer of " + m.name + " to the question whose account this is " + what,
+	}
 }
 
 // ask sends a request of the manifest and returns a good answer.

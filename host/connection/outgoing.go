@@ -37,8 +37,6 @@ type outgoing struct {
 
 	timeout  time.Duration
 	maxBytes int64
-	// key is what tells budgets apart.
-	budget string
 }
 
 // clientPassword is a client id and secret for RFC 6749 2.3.1.

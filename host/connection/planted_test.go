@@ -50,8 +50,10 @@ func TestPlanted_ASecretIsFoundNowhere(t *testing.T) {
 		m.Auth.Form.JSONSchema = json.RawMessage(`{"type":"object","required":["base_url"],"properties":{"base_url":{"type":"string","format":"uri"},
 			"client_id":{"type":"string"},"client_secret":{"type":"string","format":"password"},"pass":{"type":"string","format":"password"}}}`)
 		m.Auth.OAuth2.ClientAuth = abi.ClientAuthPost
-		m.Auth.Apply = []abi.Placement{{In: abi.PlaceHeader, Name: "Authorization", Value: "Bearer {{credential.access_token}}"},
-			{In: abi.PlaceQuery, Name: "pass", Value: "{{form.pass}}"}}
+		m.Auth.Apply = []abi.Placement{
+			{In: abi.PlaceHeader, Name: "Authorization", Value: "Bearer {{credential.access_token}}"},
+			{In: abi.PlaceQuery, Name: "pass", Value: "{{form.pass}}"},
+		}
 		m.Auth.Keep = []abi.Keep{{Name: "rotating", From: "header:X-Rotating-Token", Optional: true}}
 		m.API.Faults = []abi.FaultRule{{When: abi.Predicate{Status: 418}, Kind: abi.FaultKindInvalid, Message: "/message"}}
 	})
@@ -97,9 +99,15 @@ func TestPlanted_ASecretIsFoundNowhere(t *testing.T) {
 	handle := h.Issue(secret.NewText(planted[2]))
 	r.guest.on(abi.ExportCallMethod, func(ctx context.Context, c plugin.Call) (any, error) {
 		for _, q := range []abi.HTTPRequest{
-			{URL: "/leak"}, {URL: "/echo"}, {URL: "/echo?s=" + handle}, {Method: "POST", URL: "/echo", JSON: json.RawMessage(`{"s":"` + handle + `"}`)},
-			{Method: "POST", URL: "/echo", Form: []abi.Pair{{Name: "s", Value: handle}}}, {URL: "/fail"}, {URL: "/fail", RawStatus: true},
-			{URL: "/nowhere/" + handle, RawStatus: true}, {URL: "http://127.0.0.1:1/"},
+			{URL: "/leak"},
+			{URL: "/echo"},
+			{URL: "/echo?s=" + handle},
+			{Method: "POST", URL: "/echo", JSON: json.RawMessage(`{"s":"` + handle + `"}`)},
+			{Method: "POST", URL: "/echo", Form: []abi.Pair{{Name: "s", Value: handle}}},
+			{URL: "/fail"},
+			{URL: "/fail", RawStatus: true},
+			{URL: "/nowhere/" + handle, RawStatus: true},
+			{URL: "http://127.0.0.1:1/"},
 		} {
 			res, err := c.Can.HTTP.Send(ctx, q)
 			w.saw("guest's answer", res)

@@ -35,8 +35,10 @@ type flight struct {
 
 // authoriseAgain is the fault of a credential that is no good any more.
 func (m *module) authoriseAgain() *fault.Error {
-	return &fault.Error{Kind: fault.Unauthorized, Side: fault.Remote, Op: "connection.Renew",
-		Msg: m.name + " does not accept this connection any more; authorise the account again"}
+	return &fault.Error{
+		Kind: fault.Unauthorized, Side: fault.Remote, Op: "connection.Renew",
+		Msg: m.name + " does not accept this connection any more; authorise the account again",
+	}
 }
 
 // ready sees to a credential that is worth sending: it is renewed when that is due.
@@ -183,8 +185,10 @@ func (s *Service) renewOnce(ctx context.Context, m *module, cred *Credential, re
 }
 
 func (m *module) notRenewed(wait time.Duration) *fault.Error {
-	return &fault.Error{Kind: fault.Unavailable, Side: fault.Remote, Op: "connection.Renew", RetryAfter: wait,
-		Msg: "the token for " + m.name + " could not be renewed a moment ago; it is tried again in " + wait.Round(time.Second).String()}
+	return &fault.Error{
+		Kind: fault.Unavailable, Side: fault.Remote, Op: "connection.Renew", RetryAfter: wait,
+		Msg: "the token for " + m.name + " could not be renewed a moment ago; it is tried again in " + wait.Round(time.Second).String(),
+	}
 }
 
 // spend asks the vendor for new tokens, in the name of the lease's holder, and stores them before anybody uses them. If the

@@ -97,8 +97,10 @@ func newRig(t testing.TB) *rig {
 	r.guest = &guest{exports: map[string]func(context.Context, plugin.Call) (any, error){}}
 	r.key, _ = secret.GenerateRootKey()
 	r.db = openDB(t, r.path)
-	r.sender = requester.New(requester.Config{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-		Log: slog.New(slog.NewTextHandler(&lockedWriter{w: r.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	r.sender = requester.New(requester.Config{
+		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Log:          slog.New(slog.NewTextHandler(&lockedWriter{w: r.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
 	t.Cleanup(r.sender.Close)
 	r.Service = r.host(r.db)
 	t.Cleanup(r.Service.Close)
@@ -146,7 +148,8 @@ func openDB(t testing.TB, path string) *store.DB {
 func (r *rig) host(db *store.DB) *connection.Service { return r.hostOver(db) }
 
 func (r *rig) hostOver(s connection.Store) *connection.Service {
-	return connection.New(connection.Config{Store: s, Vault: secret.NewVault(r.key, r.db, r.clock.Now), Sender: r.sender,
+	return connection.New(connection.Config{
+		Store: s, Vault: secret.NewVault(r.key, r.db, r.clock.Now), Sender: r.sender,
 		Catalog: r.catalog, Caller: r.guest, Settings: r.catalog, Now: r.clock.Now, Wait: r.waits.wait,
 		Connected: func(_ context.Context, _ account.Owner, id connection.EntityID) error {
 			if r.told != nil {
@@ -155,7 +158,8 @@ func (r *rig) hostOver(s connection.Store) *connection.Service {
 			return fault.New(fault.Internal, "test", "what follows fails")
 		},
 		RedirectURL: func(module string) string { return "https://host.example/redirect/" + module },
-		Log:         slog.New(slog.NewJSONHandler(&lockedWriter{w: r.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+		Log:         slog.New(slog.NewJSONHandler(&lockedWriter{w: r.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
 }
 
 type lockedWriter struct {
@@ -215,8 +219,10 @@ func (r *rig) install(m *abi.Manifest, exports ...string) {
 	r.catalog.mu.Lock()
 	defer r.catalog.mu.Unlock()
 	r.catalog.plugins[m.Name] = &plugin.Plugin{Name: m.Name, Version: m.Version, Kind: m.Kind, Manifest: *m, State: plugin.Ready, Exports: exports}
-	r.catalog.settings[m.Name] = map[string]secret.Text{"base_url": secret.NewText(r.vendor.URL),
-		"client_id": secret.NewText(r.vendor.id), "client_secret": secret.NewText(r.vendor.secret)}
+	r.catalog.settings[m.Name] = map[string]secret.Text{
+		"base_url":  secret.NewText(r.vendor.URL),
+		"client_id": secret.NewText(r.vendor.id), "client_secret": secret.NewText(r.vendor.secret),
+	}
 }
 
 // guest plays the guests: one Go function for each export.
@@ -249,16 +255,24 @@ func (g *guest) on(export string, f func(context.Context, plugin.Call) (any, err
 
 // manifest describes the vendor as a module "crm".
 func (v *vendor) manifest() *abi.Manifest {
-	return &abi.Manifest{ABI: 1, Kind: abi.PluginKindModule, Name: "crm", Version: "1.0.0", Display: abi.Display{Name: "Acme CRM"},
+	return &abi.Manifest{
+		ABI: 1, Kind: abi.PluginKindModule, Name: "crm", Version: "1.0.0", Display: abi.Display{Name: "Acme CRM"},
 		Capabilities: []abi.CapabilityClaim{{Name: "http", Reason: "calls it"}, {Name: "storage", Reason: "remembers"}, {Name: "crypto", Reason: "signs"}},
 		Hosts:        []abi.HostClaim{{Host: "{{settings.base_url}}", Reason: "the API"}},
-		Settings: []abi.Setting{{Name: "base_url", Required: true}, {Name: "client_id", Required: true},
-			{Name: "client_secret", Required: true, Secret: true}},
-		Auth: &abi.Auth{Kind: abi.AuthKindOAuth2,
-			OAuth2: &abi.OAuth2{AuthorizeURL: "{{settings.base_url}}/authorize", TokenURL: "{{settings.base_url}}/token",
-				RevokeURL: "{{settings.base_url}}/revoke", Issuer: "{{settings.base_url}}", Scopes: []string{"read", "write"}},
+		Settings: []abi.Setting{
+			{Name: "base_url", Required: true},
+			{Name: "client_id", Required: true},
+			{Name: "client_secret", Required: true, Secret: true},
+		},
+		Auth: &abi.Auth{
+			Kind: abi.AuthKindOAuth2,
+			OAuth2: &abi.OAuth2{
+				AuthorizeURL: "{{settings.base_url}}/authorize", TokenURL: "{{settings.base_url}}/token",
+				RevokeURL: "{{settings.base_url}}/revoke", Issuer: "{{settings.base_url}}", Scopes: []string{"read", "write"},
+			},
 			Identify: &abi.Identify{Request: &abi.RequestTemplate{URL: "/me"}, ExternalID: "/id", Name: "/name", Details: map[string]string{"email": "/email"}},
-			Test:     &abi.Probe{Request: abi.RequestTemplate{URL: "/me"}}},
+			Test:     &abi.Probe{Request: abi.RequestTemplate{URL: "/me"}},
+		},
 		API:     &abi.API{BaseURL: "{{settings.base_url}}/api"},
 		Methods: []abi.Method{{Name: "list_things"}},
 	}

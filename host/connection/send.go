@@ -78,8 +78,10 @@ func (c *conn) outgoing(r abi.HTTPRequest, opt CallOptions) (*outgoing, error) {
 		return nil, guestFault(fault.Unsupported, "streams are not offered by this host")
 	}
 	f := c.fill()
-	out := &outgoing{method: strings.ToUpper(r.Method), header: http.Header{}, handles: f.handles, filler: f,
-		plain: r.WithoutCredential, maxBytes: c.m.responseBytes(), timeout: c.m.timeout()}
+	out := &outgoing{
+		method: strings.ToUpper(r.Method), header: http.Header{}, handles: f.handles, filler: f,
+		plain: r.WithoutCredential, maxBytes: c.m.responseBytes(), timeout: c.m.timeout(),
+	}
 	for _, limit := range []time.Duration{time.Duration(r.TimeoutMS) * time.Millisecond, opt.Timeout} {
 		if limit > 0 {
 			out.timeout = min(out.timeout, limit)

@@ -110,8 +110,10 @@ func TestSend_WritesEveryKindOfBody(t *testing.T) {
 	}{
 		"json":        {abi.HTTPRequest{JSON: json.RawMessage(`{"a":1}`)}, "application/json", `{"a":1}`},
 		"vendor json": {abi.HTTPRequest{JSON: json.RawMessage(`[]`), Headers: map[string]string{"content-type": "application/vnd.api+json"}}, "application/vnd.api+json", `[]`},
-		"form": {abi.HTTPRequest{Form: []abi.Pair{{Name: "metadata[issue]", Value: "7 &"}, {Name: "a", Value: "2"}, {Name: "a", Value: "1"}}},
-			"application/x-www-form-urlencoded", "metadata%5Bissue%5D=7+%26&a=2&a=1"},
+		"form": {
+			abi.HTTPRequest{Form: []abi.Pair{{Name: "metadata[issue]", Value: "7 &"}, {Name: "a", Value: "2"}, {Name: "a", Value: "1"}}},
+			"application/x-www-form-urlencoded", "metadata%5Bissue%5D=7+%26&a=2&a=1",
+		},
 		"empty form": {abi.HTTPRequest{Form: []abi.Pair{}}, "application/x-www-form-urlencoded", ""},
 		"text":       {abi.HTTPRequest{Text: "hello"}, "text/plain; charset=utf-8", "hello"},
 		"xml":        {abi.HTTPRequest{Text: "<a/>", Headers: map[string]string{"Content-Type": "text/xml"}}, "text/xml", "<a/>"},
@@ -132,8 +134,10 @@ func TestSend_WritesParts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	e := r.connect().EntityID
-	_, err := r.send(e, abi.HTTPRequest{Method: "POST", URL: "/x", Headers: map[string]string{"Content-Type": "multipart/form-data; boundary=mine"},
-		Parts: []abi.Part{{Name: `a"b`, Text: "text"}, {Name: "f", FileName: "ü.png", ContentType: "image/png", Bytes: []byte{1, 2}}}}, nil)
+	_, err := r.send(e, abi.HTTPRequest{
+		Method: "POST", URL: "/x", Headers: map[string]string{"Content-Type": "multipart/form-data; boundary=mine"},
+		Parts: []abi.Part{{Name: `a"b`, Text: "text"}, {Name: "f", FileName: "ü.png", ContentType: "image/png", Bytes: []byte{1, 2}}},
+	}, nil)
 	check(t, err)
 	call, body := r.vendor.lastCall()
 	_, boundary, _ := strings.Cut(call.Header.Get("Content-Type"), "boundary=")
@@ -152,8 +156,10 @@ func TestSend_SaysWhatAStatusMeans(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	e := r.connect().EntityID
-	for status, want := range map[int]fault.Kind{400: fault.Invalid, 403: fault.Forbidden, 404: fault.NotFound, 409: fault.Conflict,
-		413: fault.TooLarge, 422: fault.Invalid, 429: fault.RateLimited, 500: fault.Unavailable, 503: fault.Unavailable} {
+	for status, want := range map[int]fault.Kind{
+		400: fault.Invalid, 403: fault.Forbidden, 404: fault.NotFound, 409: fault.Conflict,
+		413: fault.TooLarge, 422: fault.Invalid, 429: fault.RateLimited, 500: fault.Unavailable, 503: fault.Unavailable,
+	} {
 		r.vendor.handle("/api/status", func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, status, map[string]string{"message": "plan"})
 		})
@@ -241,31 +247,52 @@ func TestSend_PutsTheCredentialWhereTheManifestSays(t *testing.T) {
 		q     abi.HTTPRequest
 		ok    func(call *http.Request, body string) bool
 	}{
-		"header": {[]abi.Placement{{In: abi.PlaceHeader, Name: "X-Key", Value: "key {{form.api_key}}"}}, abi.HTTPRequest{},
-			func(c *http.Request, _ string) bool { return c.Header.Get("X-Key") == "key "+key }},
-		"query": {[]abi.Placement{{In: abi.PlaceQuery, Name: "k", Value: "{{form.api_key}}"}}, abi.HTTPRequest{URL: "?a=1&k=mine"},
+		"header": {
+			[]abi.Placement{{In: abi.PlaceHeader, Name: "X-Key", Value: "key {{form.api_key}}"}},
+			abi.HTTPRequest{},
+			func(c *http.Request, _ string) bool { return c.Header.Get("X-Key") == "key "+key },
+		},
+		"query": {
+			[]abi.Placement{{In: abi.PlaceQuery, Name: "k", Value: "{{form.api_key}}"}},
+			abi.HTTPRequest{URL: "?a=1&k=mine"},
 			func(c *http.Request, _ string) bool {
 				q := c.URL.Query()
 				return q.Get("k") == key && len(q["k"]) == 1 && q.Get("a") == "1"
-			}},
-		"basic": {[]abi.Placement{{In: abi.PlaceBasic, Username: "{{form.api_key}}"}}, abi.HTTPRequest{},
-			func(c *http.Request, _ string) bool { u, p, ok := c.BasicAuth(); return ok && u == key && p == "" }},
-		"body of a form": {[]abi.Placement{{In: abi.PlaceBody, Name: "k", Value: "{{form.api_key}}"}}, abi.HTTPRequest{Method: "POST", Form: []abi.Pair{{Name: "a", Value: "1"}}},
+			},
+		},
+		"basic": {
+			[]abi.Placement{{In: abi.PlaceBasic, Username: "{{form.api_key}}"}},
+			abi.HTTPRequest{},
+			func(c *http.Request, _ string) bool { u, p, ok := c.BasicAuth(); return ok && u == key && p == "" },
+		},
+		"body of a form": {
+			[]abi.Placement{{In: abi.PlaceBody, Name: "k", Value: "{{form.api_key}}"}},
+			abi.HTTPRequest{Method: "POST", Form: []abi.Pair{{Name: "a", Value: "1"}}},
 			func(_ *http.Request, b string) bool {
 				q, _ := url.ParseQuery(b)
 				return q.Get("k") == key && q.Get("a") == "1"
-			}},
-		"body of JSON": {[]abi.Placement{{In: abi.PlaceBody, Name: "k", Value: "{{form.api_key}}"}}, abi.HTTPRequest{Method: "POST", JSON: json.RawMessage(`{"a":1}`)},
+			},
+		},
+		"body of JSON": {
+			[]abi.Placement{{In: abi.PlaceBody, Name: "k", Value: "{{form.api_key}}"}},
+			abi.HTTPRequest{Method: "POST", JSON: json.RawMessage(`{"a":1}`)},
 			func(_ *http.Request, b string) bool {
 				var o map[string]any
 				return json.Unmarshal([]byte(b), &o) == nil && o["k"] == key && o["a"] == 1.0
-			}},
-		"no body": {[]abi.Placement{{In: abi.PlaceBody, Name: "k", Value: "{{form.api_key}}"}}, abi.HTTPRequest{Method: "POST"},
-			func(_ *http.Request, b string) bool { q, _ := url.ParseQuery(b); return q.Get("k") == key }},
-		"two places": {[]abi.Placement{{In: abi.PlaceHeader, Name: "X-A", Value: "{{form.label}}"}, {In: abi.PlaceHeader, Name: "X-B", Value: "{{form.api_key}}"}}, abi.HTTPRequest{},
+			},
+		},
+		"no body": {
+			[]abi.Placement{{In: abi.PlaceBody, Name: "k", Value: "{{form.api_key}}"}},
+			abi.HTTPRequest{Method: "POST"},
+			func(_ *http.Request, b string) bool { q, _ := url.ParseQuery(b); return q.Get("k") == key },
+		},
+		"two places": {
+			[]abi.Placement{{In: abi.PlaceHeader, Name: "X-A", Value: "{{form.label}}"}, {In: abi.PlaceHeader, Name: "X-B", Value: "{{form.api_key}}"}},
+			abi.HTTPRequest{},
 			func(c *http.Request, _ string) bool {
 				return c.Header.Get("X-A") == "label" && c.Header.Get("X-B") == key
-			}},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -383,7 +410,9 @@ func TestSend_HandlesAndCredentialsStayAwayFromHostsWithoutCredential(t *testing
 		_, err = r.send(e, q, h)
 		wants(t, err, fault.Forbidden, fault.Guest)
 	}
-	r.vendor.handle("/api/away", func(w http.ResponseWriter, c *http.Request) { http.Redirect(w, c, files.URL+"/elsewhere", 302) })
+	r.vendor.handle("/api/away", func(w http.ResponseWriter, c *http.Request) {
+		http.Redirect(w, c, files.URL+"/elsewhere", http.StatusFound)
+	})
 	_, err = r.send(e, abi.HTTPRequest{URL: "/away", Headers: map[string]string{"X-S": h.Issue(secret.NewText("plant"))}}, h)
 	check(t, err)
 	for _, c := range got {

@@ -73,8 +73,10 @@ type Service struct {
 
 // New makes a Service.
 func New(c Config) *Service {
-	s := &Service{store: c.Store, vault: c.Vault, sender: c.Sender, catalog: c.Catalog, caller: c.Caller, settings: c.Settings,
-		redirectURL: c.RedirectURL, connected: c.Connected, clock: c.Now, wait: c.Wait, log: c.Log, flights: map[CredentialID]*flight{}}
+	s := &Service{
+		store: c.Store, vault: c.Vault, sender: c.Sender, catalog: c.Catalog, caller: c.Caller, settings: c.Settings,
+		redirectURL: c.RedirectURL, connected: c.Connected, clock: c.Now, wait: c.Wait, log: c.Log, flights: map[CredentialID]*flight{},
+	}
 	if s.clock == nil {
 		s.clock = time.Now
 	}

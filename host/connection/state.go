@@ -62,8 +62,10 @@ func (s *Service) beginState(ctx context.Context, a account.Actor, module, state
 		return fault.Wrap(err, fault.Internal, "connection.Authorize", "the redirect could not be encoded")
 	}
 	now := s.now()
-	st := &State{Hash: sha256.Sum256([]byte(state)), Owner: a.Owner, User: a.User, Module: module,
-		CreatedAt: now, ExpiresAt: now.Add(stateLifetime)}
+	st := &State{
+		Hash: sha256.Sum256([]byte(state)), Owner: a.Owner, User: a.User, Module: module,
+		CreatedAt: now, ExpiresAt: now.Add(stateLifetime),
+	}
 	if st.Sealed, err = s.vault.Seal(ctx, string(a.Owner), st.place(), secret.NewText(string(text))); err != nil {
 		return err
 	}

@@ -31,28 +31,36 @@ func TestToken_UnderstandsTheAnswersOfManyVendors(t *testing.T) {
 		"no lifetime": {life: 0, shape: func(w http.ResponseWriter, a tokenAnswer) {
 			writeJSON(w, 200, map[string]any{"access_token": a.access, "refresh_token": a.refresh})
 		}},
-		"lifetime assumed": {life: 100 * time.Second, change: func(o *abi.OAuth2) { o.Refresh = &abi.RefreshPolicy{AssumeExpiresS: 100} },
+		"lifetime assumed": {
+			life: 100 * time.Second, change: func(o *abi.OAuth2) { o.Refresh = &abi.RefreshPolicy{AssumeExpiresS: 100} },
 			shape: func(w http.ResponseWriter, a tokenAnswer) {
 				writeJSON(w, 200, map[string]any{"access_token": a.access, "refresh_token": a.refresh, "expires_in": nil})
-			}},
+			},
+		},
 		"lifetime that makes no sense": {life: 0, shape: func(w http.ResponseWriter, a tokenAnswer) {
 			writeJSON(w, 200, map[string]any{"access_token": a.access, "refresh_token": a.refresh, "expires_in": -1})
 		}},
 		"lifetime for ever": {life: 10 * 365 * 24 * time.Hour, shape: func(w http.ResponseWriter, a tokenAnswer) {
 			_, _ = w.Write([]byte(`{"access_token":"` + a.access + `","expires_in":1e300}`))
 		}},
-		"moment in seconds": {life: time.Hour, change: func(o *abi.OAuth2) { o.TokenResponse = &abi.TokenResponse{ExpiresAt: "/expires_at"} },
+		"moment in seconds": {
+			life: time.Hour, change: func(o *abi.OAuth2) { o.TokenResponse = &abi.TokenResponse{ExpiresAt: "/expires_at"} },
 			shape: func(w http.ResponseWriter, a tokenAnswer) {
 				writeJSON(w, 200, map[string]any{"access_token": a.access, "refresh_token": a.refresh, "expires_at": newClock().Now().Add(time.Hour).Unix()})
-			}},
-		"moment in milliseconds": {life: time.Hour, change: func(o *abi.OAuth2) { o.TokenResponse = &abi.TokenResponse{ExpiresAt: "/expires_at"} },
+			},
+		},
+		"moment in milliseconds": {
+			life: time.Hour, change: func(o *abi.OAuth2) { o.TokenResponse = &abi.TokenResponse{ExpiresAt: "/expires_at"} },
 			shape: func(w http.ResponseWriter, a tokenAnswer) {
 				writeJSON(w, 200, map[string]any{"access_token": a.access, "refresh_token": a.refresh, "expires_at": newClock().Now().Add(time.Hour).UnixMilli()})
-			}},
-		"moment as a text": {life: time.Hour, change: func(o *abi.OAuth2) { o.TokenResponse = &abi.TokenResponse{ExpiresAt: "/expires_at"} },
+			},
+		},
+		"moment as a text": {
+			life: time.Hour, change: func(o *abi.OAuth2) { o.TokenResponse = &abi.TokenResponse{ExpiresAt: "/expires_at"} },
 			shape: func(w http.ResponseWriter, a tokenAnswer) {
 				writeJSON(w, 200, map[string]any{"access_token": a.access, "refresh_token": a.refresh, "expires_at": newClock().Now().Add(time.Hour).Format(time.RFC3339)})
-			}},
+			},
+		},
 		"form-encoded": {life: time.Hour, shape: func(w http.ResponseWriter, a tokenAnswer) {
 			w.Header().Set("Content-Type", "application/x-www-form-urlencoded")
 			_, _ = w.Write([]byte(url.Values{"access_token": {a.access}, "refresh_token": {a.refresh}, "expires_in": {"3600"}, "scope": {"a b"}}.Encode()))
@@ -70,7 +78,8 @@ func TestToken_UnderstandsTheAnswersOfManyVendors(t *testing.T) {
 			o.TokenResponse = &abi.TokenResponse{AccessToken: "/authed_user/access_token", RefreshToken: "/authed_user/refresh_token", ExpiresIn: "/authed_user/expires_in"}
 		}, shape: func(w http.ResponseWriter, a tokenAnswer) {
 			writeJSON(w, 200, map[string]any{"ok": true, "access_token": "bot", "error": nil, "authed_user": map[string]any{
-				"access_token": a.access, "refresh_token": a.refresh, "expires_in": 3600}})
+				"access_token": a.access, "refresh_token": a.refresh, "expires_in": 3600,
+			}})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,10 +195,14 @@ func TestToken_WritesTheRequestAsTheVendorWantsIt(t *testing.T) {
 			}
 			return q
 		}, func(c tokenCall) bool { return c.header.Get("Content-Type") == "application/json" }},
-		"query": {func(o *abi.OAuth2) { o.TokenBody = abi.BodyKindQuery }, func(c tokenCall) url.Values { return c.query },
-			func(c tokenCall) bool { return c.method == "POST" && c.body == "" }},
-		"get": {func(o *abi.OAuth2) { o.TokenMethod = "GET" }, func(c tokenCall) url.Values { return c.query },
-			func(c tokenCall) bool { return c.method == "GET" && c.body == "" }},
+		"query": {
+			func(o *abi.OAuth2) { o.TokenBody = abi.BodyKindQuery }, func(c tokenCall) url.Values { return c.query },
+			func(c tokenCall) bool { return c.method == "POST" && c.body == "" },
+		},
+		"get": {
+			func(o *abi.OAuth2) { o.TokenMethod = "GET" }, func(c tokenCall) url.Values { return c.query },
+			func(c tokenCall) bool { return c.method == "GET" && c.body == "" },
+		},
 		"multipart": {func(o *abi.OAuth2) { o.TokenBody = abi.BodyKindMultipart }, nil, func(c tokenCall) bool {
 			return strings.HasPrefix(c.header.Get("Content-Type"), "multipart/form-data; boundary=") &&
 				strings.Contains(c.body, "name=code\r\n\r\ncode-") && strings.Contains(c.body, "name=client_secret\r\n\r\ns3cret+/ %&=ü\r\n")

@@ -75,10 +75,12 @@ type tokenAnswer struct {
 }
 
 func newVendor(t testing.TB, c *clock) *vendor {
-	v := &vendor{clock: c, id: "client/1", secret: "s3cret+/ %&=ü", redirect: "https://host.example/redirect/crm",
+	v := &vendor{
+		clock: c, id: "client/1", secret: "s3cret+/ %&=ü", redirect: "https://host.example/redirect/crm",
 		codes: map[string]*codeGrant{}, refresh: map[string]*family{}, access: map[string]*accessGrant{},
 		handlers: map[string]http.HandlerFunc{}, lifetime: time.Hour, method: "basic", pkce: true,
-		account: map[string]any{"id": 7, "name": "Acme", "email": "a@acme.example"}}
+		account: map[string]any{"id": 7, "name": "Acme", "email": "a@acme.example"},
+	}
 	v.Server = httptest.NewServer(http.HandlerFunc(v.serve))
 	t.Cleanup(v.Close)
 	return v

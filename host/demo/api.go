@@ -103,8 +103,10 @@ func (c *CRM) answer(w http.ResponseWriter, r *http.Request, scope string, do en
 		return reply{}, err
 	}
 	if scope != "" && !slices.Contains(token.Scopes, scope) {
-		return reply{}, &problem{status: http.StatusForbidden, Code: "insufficient_scope", Message: "This needs the scope " + scope + ".",
-			challenge: `error="insufficient_scope", scope="` + scope + `"`}
+		return reply{}, &problem{
+			status: http.StatusForbidden, Code: "insufficient_scope", Message: "This needs the scope " + scope + ".",
+			challenge: `error="insufficient_scope", scope="` + scope + `"`,
+		}
 	}
 	body, err := readBody(w, r)
 	if err != nil {
@@ -123,8 +125,10 @@ func (c *CRM) bearer(r *http.Request) (t accessToken, key string, err error) {
 	known := false
 	c.store.view(func(s *state) { t, known = s.Tokens[key] })
 	if !known || !c.now().Before(t.ExpiresAt) {
-		return t, "", &problem{status: http.StatusUnauthorized, Code: "invalid_token", Message: "The access token is unknown or has expired.",
-			challenge: `error="invalid_token"`}
+		return t, "", &problem{
+			status: http.StatusUnauthorized, Code: "invalid_token", Message: "The access token is unknown or has expired.",
+			challenge: `error="invalid_token"`,
+		}
 	}
 	return t, key, nil
 }

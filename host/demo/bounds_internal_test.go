@@ -117,8 +117,10 @@ func TestPageWords(t *testing.T) {
 		}
 	}
 	now := time.Date(2031, 5, 4, 12, 0, 0, 0, time.UTC)
-	for d, want := range map[time.Duration]string{0: "just now", 40 * time.Second: "40 s ago", 90 * time.Minute: "1 h ago",
-		5 * time.Minute: "5 min ago", 48 * time.Hour: "2 May 2031"} {
+	for d, want := range map[time.Duration]string{
+		0: "just now", 40 * time.Second: "40 s ago", 90 * time.Minute: "1 h ago",
+		5 * time.Minute: "5 min ago", 48 * time.Hour: "2 May 2031",
+	} {
 		if got := ago(now, now.Add(-d)); got != want {
 			t.Errorf("ago(%v) = %q, want %q", d, got, want)
 		}

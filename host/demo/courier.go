@@ -23,8 +23,10 @@ const (
 	deliveriesAtOnce = 4 // sockets in use at one time, over all subscriptions
 )
 
-var defaultRetryDelays = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second,
-	time.Minute, 5 * time.Minute}
+var defaultRetryDelays = []time.Duration{
+	time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second,
+	time.Minute, 5 * time.Minute,
+}
 
 // courier carries deliveries to their receivers, signed as Standard Webhooks. Each subscription with something to do has one
 // lane, a goroutine that takes its deliveries one after the other, so their order holds; an idle subscription costs nothing.

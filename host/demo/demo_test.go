@@ -192,8 +192,10 @@ func basic(id, secret string) http.Header {
 
 func (v *vendor) redeem(code string) answer {
 	v.t.Helper()
-	return v.form("/oauth/token", basic(clientID, clientSecret), url.Values{"grant_type": {"authorization_code"}, "code": {code},
-		"redirect_uri": {callback}, "code_verifier": {verifier}})
+	return v.form("/oauth/token", basic(clientID, clientSecret), url.Values{
+		"grant_type": {"authorization_code"}, "code": {code},
+		"redirect_uri": {callback}, "code_verifier": {verifier},
+	})
 }
 
 func (v *vendor) refresh(token string) answer {

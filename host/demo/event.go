@@ -31,8 +31,10 @@ type event struct {
 // emit queues one delivery for each subscription that wants the event, in the same commit as the change.
 func (a *act) emit(kind string, data any) error {
 	at := a.tick() // later than any other event, also of the same change
-	body, err := json.Marshal(event{ID: eventID(a.id("evt_")), Type: kind, Timestamp: at, AccountID: a.Account.ID,
-		Actor: a.actor, Data: data})
+	body, err := json.Marshal(event{
+		ID: eventID(a.id("evt_")), Type: kind, Timestamp: at, AccountID: a.Account.ID,
+		Actor: a.actor, Data: data,
+	})
 	if err != nil {
 		return err
 	}
@@ -40,8 +42,10 @@ func (a *act) emit(kind string, data any) error {
 		if !sub.Active || !slices.Contains(sub.Events, kind) {
 			continue
 		}
-		a.Deliveries = append(a.Deliveries, delivery{ID: deliveryID(a.id("msg_")), SubscriptionID: id, Event: kind,
-			Body: string(body), State: pending, CreatedAt: at})
+		a.Deliveries = append(a.Deliveries, delivery{
+			ID: deliveryID(a.id("msg_")), SubscriptionID: id, Event: kind,
+			Body: string(body), State: pending, CreatedAt: at,
+		})
 		a.woken = append(a.woken, id)
 	}
 	a.trimDeliveries()

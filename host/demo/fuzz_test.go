@@ -73,8 +73,10 @@ func FuzzTokenForm(f *testing.F) {
 
 func FuzzAuthorize(f *testing.F) {
 	crm, _ := local(f)
-	good := url.Values{"client_id": {clientID}, "redirect_uri": {callback}, "response_type": {"code"}, "state": {"s"},
-		"code_challenge": {challenge()}, "code_challenge_method": {"S256"}}
+	good := url.Values{
+		"client_id": {clientID}, "redirect_uri": {callback}, "response_type": {"code"}, "state": {"s"},
+		"code_challenge": {challenge()}, "code_challenge_method": {"S256"},
+	}
 	f.Add(good.Encode())
 	f.Add("client_id=%zz&scope=%00")
 	f.Add(good.Encode() + "&%22%0a=1&%22%0a=2")

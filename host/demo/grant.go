@@ -67,7 +67,8 @@ func (a *act) allow(asked authorization) string {
 	id := grantID(a.id(""))
 	secret := codePrefix + string(id) + "." + a.secret()
 	a.Grants[id] = grant{Client: asked.client, Scopes: asked.scopes, CreatedAt: a.now, Code: code{
-		Hash: hash(secret), RedirectURI: asked.redirectURI, Challenge: asked.challenge, ExpiresAt: a.now.Add(codeTTL)}}
+		Hash: hash(secret), RedirectURI: asked.redirectURI, Challenge: asked.challenge, ExpiresAt: a.now.Add(codeTTL),
+	}}
 	return secret
 }
 

@@ -77,8 +77,10 @@ func (c *CRM) authorize(w http.ResponseWriter, r *http.Request) {
 		showRefusal(w, "The application that sent you here wants you back at an address that it did not register (redirect_uri).")
 		return
 	}
-	asked := authorization{client: app.id, redirectURI: q.Get("redirect_uri"), state: q.Get("state"),
-		challenge: q.Get("code_challenge"), expiresAt: c.now().Add(ticketTTL)}
+	asked := authorization{
+		client: app.id, redirectURI: q.Get("redirect_uri"), state: q.Get("state"),
+		challenge: q.Get("code_challenge"), expiresAt: c.now().Add(ticketTTL),
+	}
 	var problem *oauthError
 	if asked.scopes, problem = checkAuthorize(q); problem != nil {
 		c.sendBack(w, r, asked, url.Values{"error": {problem.code}, "error_description": {problem.description}})

@@ -182,8 +182,10 @@ func TestToken_RefusesABadRedemption(t *testing.T) {
 		{"other grant type", "grant_type", "password", own, 0, 400, "unsupported_grant_type"},
 		{"no grant type", "grant_type", "", own, 0, 400, "invalid_request"},
 	} {
-		form := url.Values{"grant_type": {"authorization_code"}, "code": {v.consent(nil).Get("code")}, "redirect_uri": {callback},
-			"code_verifier": {verifier}}
+		form := url.Values{
+			"grant_type": {"authorization_code"}, "code": {v.consent(nil).Get("code")}, "redirect_uri": {callback},
+			"code_verifier": {verifier},
+		}
 		if row.field != "" {
 			form.Set(row.field, row.value)
 		}
@@ -199,16 +201,20 @@ func TestToken_AWrongVerifierBurnsTheCode(t *testing.T) {
 	t.Parallel()
 	v := start(t, demo.Config{})
 	code := v.consent(nil).Get("code")
-	v.form("/oauth/token", basic(clientID, clientSecret), url.Values{"grant_type": {"authorization_code"}, "code": {code},
-		"redirect_uri": {callback}, "code_verifier": {strings.Repeat("x", 43)}}).want(400)
+	v.form("/oauth/token", basic(clientID, clientSecret), url.Values{
+		"grant_type": {"authorization_code"}, "code": {code},
+		"redirect_uri": {callback}, "code_verifier": {strings.Repeat("x", 43)},
+	}).want(400)
 	v.redeem(code).want(400)
 }
 
 func TestToken_TakesTheSecretInTheForm(t *testing.T) {
 	t.Parallel()
 	v := start(t, demo.Config{})
-	v.form("/oauth/token", nil, url.Values{"grant_type": {"authorization_code"}, "code": {v.consent(nil).Get("code")},
-		"redirect_uri": {callback}, "code_verifier": {verifier}, "client_id": {clientID}, "client_secret": {clientSecret}}).want(200)
+	v.form("/oauth/token", nil, url.Values{
+		"grant_type": {"authorization_code"}, "code": {v.consent(nil).Get("code")},
+		"redirect_uri": {callback}, "code_verifier": {verifier}, "client_id": {clientID}, "client_secret": {clientSecret},
+	}).want(200)
 }
 
 func TestToken_AReplayedCodeRevokesWhatItGot(t *testing.T) {
@@ -288,8 +294,10 @@ func TestToken_ARefreshMayNarrowButNotWiden(t *testing.T) {
 	v := start(t, demo.Config{})
 	first := v.redeem(v.consent(map[string]string{"scope": "contacts:read deals:read"}).Get("code")).want(200)
 	ask := func(token, scope string) answer {
-		return v.form("/oauth/token", basic(clientID, clientSecret), url.Values{"grant_type": {"refresh_token"},
-			"refresh_token": {token}, "scope": {scope}})
+		return v.form("/oauth/token", basic(clientID, clientSecret), url.Values{
+			"grant_type":    {"refresh_token"},
+			"refresh_token": {token}, "scope": {scope},
+		})
 	}
 	if got := ask(first.str("refresh_token"), "tasks:read").want(400); got.str("error") != "invalid_scope" {
 		t.Errorf("widening: %s", got.body)

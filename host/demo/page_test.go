@@ -27,8 +27,10 @@ func TestPage_ShowsEverythingAndEscapesIt(t *testing.T) {
 	if strings.Contains(page.body, "<script") || strings.Contains(page.body, `"onload`) {
 		t.Errorf("hostile text is not escaped: %s", page.body)
 	}
-	for _, want := range []string{"&lt;script&gt;alert(1)&lt;/script&gt;</td>", "&lt;/script&gt; note", "&lt;/script&gt; task",
-		"&lt;/script&gt; deal", "1,234,567.89 EUR", "Rooftop pilot in Ikeja", "contact.created", "delivered", "<b>" + clientID + "</b>"} {
+	for _, want := range []string{
+		"&lt;script&gt;alert(1)&lt;/script&gt;</td>", "&lt;/script&gt; note", "&lt;/script&gt; task",
+		"&lt;/script&gt; deal", "1,234,567.89 EUR", "Rooftop pilot in Ikeja", "contact.created", "delivered", "<b>" + clientID + "</b>",
+	} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("%q is not on the page", want)
 		}

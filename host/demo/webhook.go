@@ -124,8 +124,10 @@ func (c *CRM) createSubscription(r *request) (reply, error) {
 			return nil, err
 		}
 		now := a.tick()
-		sub := subscription{ID: subscriptionID(a.id("wh_")), Client: a.actor, URL: in.URL, Events: in.Events,
-			Active: in.Active == nil || *in.Active, Secret: in.Secret, CreatedAt: now, UpdatedAt: now}
+		sub := subscription{
+			ID: subscriptionID(a.id("wh_")), Client: a.actor, URL: in.URL, Events: in.Events,
+			Active: in.Active == nil || *in.Active, Secret: in.Secret, CreatedAt: now, UpdatedAt: now,
+		}
 		a.Subscriptions[sub.ID] = sub
 		shown := sub.view()
 		shown.Secret = sub.Secret

@@ -335,8 +335,10 @@ func TestSubscription_SecretIsShownOnce(t *testing.T) {
 	if err != nil || len(key) != 24 {
 		t.Errorf("generated secret %q", made.str("secret"))
 	}
-	for _, a := range []answer{c.call("GET", "/webhooks", ""), c.call("GET", "/webhooks/"+made.str("id"), ""),
-		c.call("PATCH", "/webhooks/"+made.str("id"), `{"events":["deal.won"]}`)} {
+	for _, a := range []answer{
+		c.call("GET", "/webhooks", ""), c.call("GET", "/webhooks/"+made.str("id"), ""),
+		c.call("PATCH", "/webhooks/"+made.str("id"), `{"events":["deal.won"]}`),
+	} {
 		if a.want(200); strings.Contains(a.body, "whsec_") {
 			t.Errorf("shown again: %s", a.body)
 		}
@@ -390,11 +392,18 @@ func TestSubscription_IsInvisibleToOtherClients(t *testing.T) {
 	delivery := c.settled(id)[0]["id"].(string)
 
 	code := v.consent(map[string]string{"client_id": "other"}).Get("code")
-	got := v.form("/oauth/token", basic("other", "secret"), map[string][]string{"grant_type": {"authorization_code"}, "code": {code},
-		"redirect_uri": {callback}, "code_verifier": {verifier}}).want(200)
+	got := v.form("/oauth/token", basic("other", "secret"), map[string][]string{
+		"grant_type": {"authorization_code"}, "code": {code},
+		"redirect_uri": {callback}, "code_verifier": {verifier},
+	}).want(200)
 	other := caller{v, got.str("access_token")}
-	for _, row := range [][3]string{{"GET", "", ""}, {"PATCH", "", `{"active":false}`}, {"DELETE", "", ""}, {"GET", "/deliveries", ""},
-		{"POST", "/deliveries/" + delivery + "/redeliver", ""}} {
+	for _, row := range [][3]string{
+		{"GET", "", ""},
+		{"PATCH", "", `{"active":false}`},
+		{"DELETE", "", ""},
+		{"GET", "/deliveries", ""},
+		{"POST", "/deliveries/" + delivery + "/redeliver", ""},
+	} {
 		other.call(row[0], "/webhooks/"+id+row[1], row[2]).want(404)
 	}
 	if rows, _ := other.list("/webhooks"); len(rows) != 0 {

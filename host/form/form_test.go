@@ -233,8 +233,10 @@ func TestInput_NoSecretIsToldInClearWhateverFormNamesIt(t *testing.T) {
 	if err != nil || !strings.Contains(string(f.JSONSchema), "team") {
 		t.Errorf("the last form is %s, %v", f.JSONSchema, err)
 	}
-	want := []string{`{"mode":"token"}`, `{"auth":{"n":1,"token":"H(s3cr3t)"},"mode":"token"}`, `{"auth":{"n":1,"token":"H(s3cr3t)"},"mode":"token","team":"red"}`,
-		`{"auth":{"n":1,"token":"H(s3cr3t)"},"key":"H(s3cr3t-too)","mode":"token","more":"m","team":"red"}`}
+	want := []string{
+		`{"mode":"token"}`, `{"auth":{"n":1,"token":"H(s3cr3t)"},"mode":"token"}`, `{"auth":{"n":1,"token":"H(s3cr3t)"},"mode":"token","team":"red"}`,
+		`{"auth":{"n":1,"token":"H(s3cr3t)"},"key":"H(s3cr3t-too)","mode":"token","more":"m","team":"red"}`,
+	}
 	if d := cmp.Diff(want, said); d != "" {
 		t.Error(d)
 	}
@@ -289,8 +291,10 @@ func TestInput_AGuestWhoseFormsNeverEndIsAskedAFewTimes(t *testing.T) {
 }
 
 func FuzzForm(f *testing.F) {
-	for _, schema := range []string{`{"type":"object","properties":{"a":{"format":"password","pattern":"^x"}}}`, `{"$ref":"#/$defs/a","$defs":{"a":{"items":{"$ref":"#"}}}}`,
-		`{"patternProperties":{"(":{}}}`, `{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"a":{"format":"regex"}}}`, `{"oneOf":[false,{"not":{}}]}`, `{"allOf":{}}`, `{"enum":3}`} {
+	for _, schema := range []string{
+		`{"type":"object","properties":{"a":{"format":"password","pattern":"^x"}}}`, `{"$ref":"#/$defs/a","$defs":{"a":{"items":{"$ref":"#"}}}}`,
+		`{"patternProperties":{"(":{}}}`, `{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"a":{"format":"regex"}}}`, `{"oneOf":[false,{"not":{}}]}`, `{"allOf":{}}`, `{"enum":3}`,
+	} {
 		f.Add(schema, `{"a":"x","b":[1,{"c":null}]}`)
 	}
 	f.Fuzz(func(t *testing.T, schema, filled string) {

@@ -103,8 +103,10 @@ func byModule(functions []hostFunction) (map[string][]hostFunction, error) {
 	modules, seen := map[string][]hostFunction{}, map[Import]bool{}
 	for _, f := range functions {
 		if seen[f.Import] {
-			return nil, &fault.Error{Kind: fault.Invalid, Side: fault.Host, Op: "guest.Open",
-				Msg: fmt.Sprintf("host function %s of %s is there twice", f.Name, f.Module)}
+			return nil, &fault.Error{
+				Kind: fault.Invalid, Side: fault.Host, Op: "guest.Open",
+				Msg: fmt.Sprintf("host function %s of %s is there twice", f.Name, f.Module),
+			}
 		}
 		seen[f.Import] = true
 		modules[f.Module] = append(modules[f.Module], f)

@@ -90,8 +90,10 @@ var sdkImports = []hostFunction{
 
 // transform is a host function from one block to another.
 func transform(module, name string, f func([]byte) []byte) hostFunction {
-	return hostFunction{Import: Import{module, name}, params: "I", results: "I",
-		run: func(b blocks, s []uint64) { s[0] = b.place(f(bytes.Clone(b.block(s[0])))) }}
+	return hostFunction{
+		Import: Import{module, name}, params: "I", results: "I",
+		run: func(b blocks, s []uint64) { s[0] = b.place(f(bytes.Clone(b.block(s[0])))) },
+	}
 }
 
 // sdkFolder is the folder wasm of the Extism Go SDK.
@@ -148,12 +150,14 @@ func (c sdkCase) run(t *testing.T, m Module) {
 	if c.limits.Timeout == 0 {
 		c.limits.Timeout = 5 * time.Minute // what is compared here is not speed
 	}
-	r, err := m.Call(context.Background(), Call{Plugin: c.file, Export: c.export, Input: []byte(c.input), Config: c.config, Limits: c.limits,
+	r, err := m.Call(context.Background(), Call{
+		Plugin: c.file, Export: c.export, Input: []byte(c.input), Config: c.config, Limits: c.limits,
 		Log: func(l Level, msg string) {
 			if l >= LevelInfo { // the reference engine has no other
 				log = append(log, logLine{l, msg})
 			}
-		}})
+		},
+	})
 	msg := ""
 	if err != nil {
 		msg = strings.TrimPrefix(fault.PublicMessage(err), "guest "+c.file+": ")

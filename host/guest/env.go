@@ -53,7 +53,8 @@ var env = []kernelFunction{
 const noBlock = "there is no block at offset %d"
 
 func arenaFull(limit uint64) string { return "limit of " + size(limit) + " for Extism blocks reached" }
-func varsFull() string              { return "limit of " + size(maxVars) + " for variables reached" }
+
+func varsFull() string { return "limit of " + size(maxVars) + " for variables reached" }
 
 // noHTTP is what a guest hears that wants Extism's own requests: they would go past the requester.
 var noHTTP = fmt.Sprintf("http_request is not offered; use the capability %s%s", abi.ModulePrefix, abi.CapabilityHTTP)

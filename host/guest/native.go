@@ -109,8 +109,10 @@ func goFunc(f hostFunction) api.GoFunc {
 func kernelFunctions(module string, functions []kernelFunction) []hostFunction {
 	all := make([]hostFunction, len(functions))
 	for i, f := range functions {
-		all[i] = hostFunction{Import: Import{module, f.name}, params: f.params, results: f.results,
-			run: func(b blocks, stack []uint64) { f.run(b.(*kernel), stack) }}
+		all[i] = hostFunction{
+			Import: Import{module, f.name}, params: f.params, results: f.results,
+			run: func(b blocks, stack []uint64) { f.run(b.(*kernel), stack) },
+		}
 	}
 	return all
 }
@@ -215,8 +217,10 @@ func cacheFault(op string, err error) error {
 	if errors.As(err, &link) {
 		err = link.Err
 	}
-	return &fault.Error{Kind: fault.Unavailable, Side: fault.Host, Op: op, Msg: "the cache of compiled modules cannot be used",
-		Err: &stop{reason: ReasonHost, detail: err.Error()}}
+	return &fault.Error{
+		Kind: fault.Unavailable, Side: fault.Host, Op: op, Msg: "the cache of compiled modules cannot be used",
+		Err: &stop{reason: ReasonHost, detail: err.Error()},
+	}
 }
 
 // emptyCache removes what wazero wrote, and nothing else.

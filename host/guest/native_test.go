@@ -190,8 +190,10 @@ func TestAfterCall_SeesAllMemory(t *testing.T) {
 			if _, err := m.Call(context.Background(), Call{Plugin: "good", Export: "noop"}); err != nil || seen {
 				t.Errorf("before: seen %v, %v", seen, err)
 			}
-			_, err = m.Call(context.Background(), Call{Plugin: "good", Export: "send",
-				Host: func(context.Context, Import, []byte) []byte { return []byte(planted) }})
+			_, err = m.Call(context.Background(), Call{
+				Plugin: "good", Export: "send",
+				Host: func(context.Context, Import, []byte) []byte { return []byte(planted) },
+			})
 			if err != nil || !seen {
 				t.Errorf("after: seen %v, %v", seen, err)
 			}
@@ -319,8 +321,10 @@ func TestPoll_WaitsForTheFirstOnly(t *testing.T) {
 // testKernel is a kernel with n bytes of linear memory and no guest.
 func testKernel(n uint64) *kernel {
 	k := &kernel{}
-	c := Call{Plugin: "p", Export: "x", Input: []byte("some input"), Config: map[string]string{"": "empty name", "key": "value"},
-		Limits: Limits{Timeout: time.Minute, ArenaBytes: 1 << 16, OutputBytes: 1 << 12, LogLines: 5}}
+	c := Call{
+		Plugin: "p", Export: "x", Input: []byte("some input"), Config: map[string]string{"": "empty name", "key": "value"},
+		Limits: Limits{Timeout: time.Minute, ArenaBytes: 1 << 16, OutputBytes: 1 << 12, LogLines: 5},
+	}
 	config := Config{}.orDefault()
 	if s := k.open(context.Background(), &c, &config, []string{"x"}, 0); s != nil {
 		panic(s)

@@ -178,8 +178,10 @@ func contextStop(ctx context.Context, timeout time.Duration, export string) *sto
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return &stop{reason: ReasonCanceled, text: "canceled by the caller in " + export, cause: context.Canceled}
 	}
-	return &stop{reason: ReasonDeadline, text: fmt.Sprintf("deadline exceeded (%s) in %s", timeout.Round(time.Millisecond), export),
-		cause: context.DeadlineExceeded}
+	return &stop{
+		reason: ReasonDeadline, text: fmt.Sprintf("deadline exceeded (%s) in %s", timeout.Round(time.Millisecond), export),
+		cause: context.DeadlineExceeded,
+	}
 }
 
 // size writes a number of bytes for people.

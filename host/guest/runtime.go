@@ -147,8 +147,10 @@ func (r *Runtime) Call(ctx context.Context, c plugin.Call) (json.RawMessage, err
 	value, refusal, err := openAnswer(result.Output)
 	switch {
 	case err != nil:
-		return nil, &fault.Error{Kind: fault.Internal, Side: fault.Guest, Op: "guest.Call",
-			Msg: fmt.Sprintf("guest %s: %s answered something else than an Answer: %v", p.Name, c.Export, err)}
+		return nil, &fault.Error{
+			Kind: fault.Internal, Side: fault.Guest, Op: "guest.Call",
+			Msg: fmt.Sprintf("guest %s: %s answered something else than an Answer: %v", p.Name, c.Export, err),
+		}
 	case refusal != nil:
 		return nil, plugin.ErrorOf("guest.Call", p.Name, *refusal)
 	}

@@ -28,8 +28,10 @@ var (
 func says(export, text string) []byte {
 	return wasmtest.Module{
 		Imports: []wasm.Import{{Module: abi.BulkModule, Name: "output_write", Type: pointerAndLength}},
-		Funcs: []wasmtest.Func{{Export: export, Type: wasmtest.Entry,
-			Code: cat(i32(0), i32(len(text)), call(0), i32(0))}},
+		Funcs: []wasmtest.Func{{
+			Export: export, Type: wasmtest.Entry,
+			Code: cat(i32(0), i32(len(text)), call(0), i32(0)),
+		}},
 		Pages: 1, Data: text,
 	}.Bytes()
 }
@@ -43,8 +45,10 @@ func asks(export, capability, function, request string) []byte {
 			{Module: abi.KernelModule, Name: "length", Type: wasmtest.Door},
 			{Module: abi.KernelModule, Name: "output_set", Type: twoOffsets},
 		},
-		Funcs: []wasmtest.Func{{Export: export, Type: wasmtest.Entry, Locals: 1,
-			Code: cat(i32(0), i32(len(request)), call(0), call(1), []byte{0x22, 0}, []byte{0x20, 0}, call(2), call(3), i32(0))}},
+		Funcs: []wasmtest.Func{{
+			Export: export, Type: wasmtest.Entry, Locals: 1,
+			Code: cat(i32(0), i32(len(request)), call(0), call(1), []byte{0x22, 0}, []byte{0x20, 0}, call(2), call(3), i32(0)),
+		}},
 		Pages: 1, Data: request,
 	}.Bytes()
 }
@@ -147,11 +151,15 @@ func TestRuntime_OpensTheEnvelope(t *testing.T) {
 		{name: "null is a value", output: `{"value":null}`, value: `null`},
 		{name: "fields of a later version", output: `{"value":1,"trace":"x"}`, value: `1`},
 		{name: "no fault", output: `{"value":1,"fault":null}`, value: `1`},
-		{name: "fault", output: `{"fault":{"kind":"rate_limited","side":"remote","message":"slow down","retry_after_ms":1500}}`,
-			kind: fault.RateLimited, side: fault.Remote, says: "guest crm: slow down"},
+		{
+			name: "fault", output: `{"fault":{"kind":"rate_limited","side":"remote","message":"slow down","retry_after_ms":1500}}`,
+			kind: fault.RateLimited, side: fault.Remote, says: "guest crm: slow down",
+		},
 		{name: "fault without side", output: `{"fault":{"kind":"invalid","message":"no"}}`, kind: fault.Invalid, side: fault.Guest, says: "guest crm: no"},
-		{name: "fault of a later version", output: `{"fault":{"kind":"teapot","message":"short and stout","handle":1}}`,
-			kind: fault.Internal, side: fault.Guest, says: "short and stout"},
+		{
+			name: "fault of a later version", output: `{"fault":{"kind":"teapot","message":"short and stout","handle":1}}`,
+			kind: fault.Internal, side: fault.Guest, says: "short and stout",
+		},
 		{name: "nothing", output: "", kind: fault.Internal, side: fault.Guest, says: "guest crm: frigg_handle_event answered something else than an Answer: nothing"},
 		{name: "garbage", output: "hello", kind: fault.Internal, side: fault.Guest, says: "not a JSON object"},
 		{name: "trailing data", output: `{"value":1}{}`, kind: fault.Internal, side: fault.Guest, says: "not a JSON object"},

@@ -88,8 +88,10 @@ var checks = []check{
 	{name: "PanicOfAHostFunctionIsOurs", run: panicOfAHostFunctionIsOurs},
 	{name: "HostFunctionsSeeTheDeadline", run: hostFunctionsSeeTheDeadline},
 	{name: "HostFunctionsMayCallGuests", run: hostFunctionsMayCallGuests},
-	{name: "LargestLimitsDoNotOverflow", run: outputs("hostile", "exit_0", Call{Limits: Limits{MemoryBytes: math.MaxUint64, InputBytes: math.MaxUint64,
-		OutputBytes: math.MaxUint64, ArenaBytes: math.MaxUint64, LogBytes: math.MaxInt, LogLines: math.MaxInt, HostCalls: math.MaxInt, Timeout: math.MaxInt64}}, "done")},
+	{name: "LargestLimitsDoNotOverflow", run: outputs("hostile", "exit_0", Call{Limits: Limits{
+		MemoryBytes: math.MaxUint64, InputBytes: math.MaxUint64,
+		OutputBytes: math.MaxUint64, ArenaBytes: math.MaxUint64, LogBytes: math.MaxInt, LogLines: math.MaxInt, HostCalls: math.MaxInt, Timeout: math.MaxInt64,
+	}}, "done")},
 	{name: "KeepsWhatTheGuestPrinted", run: keepsWhatTheGuestPrinted},
 	{name: "SourcesAreThoseOfTheConfig", run: sourcesAreThoseOfTheConfig, config: func(c *Config) {
 		c.Entropy = strings.NewReader(strings.Repeat("0123456789abcdef", 100))
@@ -222,8 +224,10 @@ type logLine struct {
 func passesLogOn(e Engine) error {
 	return with(e, "good", func(m Module) error {
 		var got []logLine
-		_, err := m.Call(context.Background(), Call{Plugin: "good", Export: "log", Input: []byte("gr\xff\u00fc\u00df"),
-			Log: func(l Level, msg string) { got = append(got, logLine{l, msg}) }})
+		_, err := m.Call(context.Background(), Call{
+			Plugin: "good", Export: "log", Input: []byte("gr\xff\u00fc\u00df"),
+			Log: func(l Level, msg string) { got = append(got, logLine{l, msg}) },
+		})
 		if err != nil {
 			return err
 		}
@@ -234,8 +238,10 @@ func passesLogOn(e Engine) error {
 func dropsLog(e Engine) error {
 	return with(e, "hostile", func(m Module) error {
 		lines := 0
-		r, err := m.Call(context.Background(), Call{Plugin: "hostile", Export: "flood_log", Limits: Limits{LogLines: 3},
-			Log: func(Level, string) { lines++ }})
+		r, err := m.Call(context.Background(), Call{
+			Plugin: "hostile", Export: "flood_log", Limits: Limits{LogLines: 3},
+			Log: func(Level, string) { lines++ },
+		})
 		if ReasonOf(err) != ReasonLog {
 			return fmt.Errorf("want the flood to be stopped, got %v", err)
 		}
@@ -246,8 +252,10 @@ func dropsLog(e Engine) error {
 		if r.LogDropped != 301 {
 			return fmt.Errorf("dropped %d lines, want 301", r.LogDropped)
 		}
-		r, _ = m.Call(context.Background(), Call{Plugin: "hostile", Export: "flood_log", Limits: Limits{LogBytes: 50},
-			Log: func(Level, string) { lines++ }})
+		r, _ = m.Call(context.Background(), Call{
+			Plugin: "hostile", Export: "flood_log", Limits: Limits{LogBytes: 50},
+			Log: func(Level, string) { lines++ },
+		})
 		return equal("lines in 50 bytes", 2, lines)
 	})
 }
@@ -255,11 +263,13 @@ func dropsLog(e Engine) error {
 func asksTheHost(e Engine) error {
 	return with(e, "good", func(m Module) error {
 		var asked []string
-		r, err := m.Call(context.Background(), Call{Plugin: "good", Export: "send", Input: []byte("ping"),
+		r, err := m.Call(context.Background(), Call{
+			Plugin: "good", Export: "send", Input: []byte("ping"),
 			Host: func(_ context.Context, im Import, request []byte) []byte {
 				asked = append(asked, im.Module+" "+im.Name+" "+string(request))
 				return []byte("pong")
-			}})
+			},
+		})
 		if err != nil {
 			return err
 		}
@@ -284,8 +294,10 @@ func withoutHostNothingIsGranted(e Engine) error {
 
 func panicOfAHostFunctionIsOurs(e Engine) error {
 	return with(e, "good", func(m Module) error {
-		_, err := m.Call(context.Background(), Call{Plugin: "good", Export: "send",
-			Host: func(context.Context, Import, []byte) []byte { panic("bug") }})
+		_, err := m.Call(context.Background(), Call{
+			Plugin: "good", Export: "send",
+			Host: func(context.Context, Import, []byte) []byte { panic("bug") },
+		})
 		if err := wantStop(err, ReasonHost, fault.Internal, fault.Host, "guest good: host function frigg:host/http send failed"); err != nil {
 			return err
 		}
@@ -296,11 +308,13 @@ func panicOfAHostFunctionIsOurs(e Engine) error {
 
 func hostFunctionsSeeTheDeadline(e Engine) error {
 	return with(e, "good", func(m Module) error {
-		_, err := m.Call(context.Background(), Call{Plugin: "good", Export: "send", Limits: Limits{Timeout: 20 * time.Millisecond},
+		_, err := m.Call(context.Background(), Call{
+			Plugin: "good", Export: "send", Limits: Limits{Timeout: 20 * time.Millisecond},
 			Host: func(ctx context.Context, _ Import, _ []byte) []byte {
 				<-ctx.Done()
 				return nil
-			}})
+			},
+		})
 		return wantStop(err, ReasonDeadline, fault.Timeout, fault.Guest, "guest good: deadline exceeded (20ms) in send")
 	})
 }
@@ -449,8 +463,10 @@ const slack = 5 * time.Second
 
 func (a attack) run(e Engine) error {
 	return with(e, a.module, func(m Module) error {
-		r, err := m.Call(context.Background(), Call{Plugin: "mallory", Export: a.export, Limits: a.limits,
-			Host: func(context.Context, Import, []byte) []byte { return []byte("{}") }})
+		r, err := m.Call(context.Background(), Call{
+			Plugin: "mallory", Export: a.export, Limits: a.limits,
+			Host: func(context.Context, Import, []byte) []byte { return []byte("{}") },
+		})
 		if a.reason == ReasonDeadline && r.Duration > a.limits.Timeout+slack {
 			return fmt.Errorf("took %v", r.Duration)
 		}
@@ -497,8 +513,10 @@ func callersDeadlineCounts(e Engine) error {
 }
 
 // hostileNumbers are offsets, sizes and addresses at which arithmetic goes wrong.
-var hostileNumbers = []uint64{0, 1, 7, 8, 15, 16, 63, 64, 65, 71, 72, 80, 103, 104, 112, 120, 160, 200, 207, 208, 209, 1 << 16, 1<<20 - 1, 1 << 20, 1<<20 + 100,
-	1<<31 - 1, 1 << 31, 1<<32 - 8, 1<<32 - 1, 1 << 32, 1<<32 + 64, 1<<63 - 1, 1 << 63, 1<<64 - 64, 1<<64 - 16, 1<<64 - 8, 1<<64 - 1}
+var hostileNumbers = []uint64{
+	0, 1, 7, 8, 15, 16, 63, 64, 65, 71, 72, 80, 103, 104, 112, 120, 160, 200, 207, 208, 209, 1 << 16, 1<<20 - 1, 1 << 20, 1<<20 + 100,
+	1<<31 - 1, 1 << 31, 1<<32 - 8, 1<<32 - 1, 1 << 32, 1<<32 + 64, 1<<63 - 1, 1 << 63, 1<<64 - 64, 1<<64 - 16, 1<<64 - 8, 1<<64 - 1,
+}
 
 // noOffsetHurts: whatever a guest passes to the kernel, the call succeeds or ends as the guest's fault.
 func noOffsetHurts(e Engine) error {
@@ -570,8 +588,10 @@ func neverWritesToTheInput(e Engine) error {
 
 func refusesBrokenModules(e Engine) error {
 	good := fixture("good")
-	broken := map[string][]byte{"empty": {}, "text": []byte("#!/bin/sh\nexit 0\n"), "component": []byte("\x00asm\x0d\x00\x01\x00"),
-		"trailing": append(bytes.Clone(good), 0xff)}
+	broken := map[string][]byte{
+		"empty": {}, "text": []byte("#!/bin/sh\nexit 0\n"), "component": []byte("\x00asm\x0d\x00\x01\x00"),
+		"trailing": append(bytes.Clone(good), 0xff),
+	}
 	for n := 9; n < len(good); n += 101 {
 		broken[fmt.Sprintf("first %d bytes", n)] = good[:n]
 	}
@@ -758,8 +778,10 @@ func oneOfMany(good, hostile Module, i, j int) error {
 		r, err := good.Call(context.Background(), Call{Plugin: "good", Export: "state"})
 		return errors.Join(err, equal("state", []byte{1, 0, 0}, r.Output))
 	default:
-		r, err := good.Call(context.Background(), Call{Plugin: "good", Export: "send", Input: in,
-			Host: func(_ context.Context, _ Import, request []byte) []byte { return slices.Clone(request) }})
+		r, err := good.Call(context.Background(), Call{
+			Plugin: "good", Export: "send", Input: in,
+			Host: func(_ context.Context, _ Import, request []byte) []byte { return slices.Clone(request) },
+		})
 		return errors.Join(err, equal("output", string(in), string(r.Output)))
 	}
 	return nil

@@ -88,8 +88,10 @@ func (s *Service) deliver(ctx context.Context, j *job.Job, in *Integration, p pa
 	if err != nil {
 		return err
 	}
-	_, err = plugin.Invoke[abi.EventOutput](ctx, s.Guests, r.call(abi.ExportHandleEvent), abi.EventInput{Event: p.Event, Data: p.Data,
-		Integration: record, Delivery: abi.Delivery{ID: string(j.ID), Attempt: int64(j.Attempt), Last: j.Last()}})
+	_, err = plugin.Invoke[abi.EventOutput](ctx, s.Guests, r.call(abi.ExportHandleEvent), abi.EventInput{
+		Event: p.Event, Data: p.Data,
+		Integration: record, Delivery: abi.Delivery{ID: string(j.ID), Attempt: int64(j.Attempt), Last: j.Last()},
+	})
 	if fault.Is(err, fault.Unsupported) && fault.SideOf(err) == fault.Guest && lifecycle(p.Event) {
 		return nil // the guest has nothing to do then
 	}

@@ -35,8 +35,10 @@ type run struct {
 
 // newRun prepares a call and describes the record to the guest: secret fields of the configuration as handles.
 func (s *Service) newRun(ctx context.Context, p *plugin.Plugin, in *Integration, delivery string, timeout time.Duration) (*run, abi.Integration, error) {
-	r := &run{s: s, in: in, plugin: p, delivery: delivery, timeout: timeout, handles: secret.NewHandles(), keys: map[[sha256.Size]byte]int{},
-		log: s.Log.With("owner", string(in.Owner), "integration", string(in.ID), "plugin", p.Name)}
+	r := &run{
+		s: s, in: in, plugin: p, delivery: delivery, timeout: timeout, handles: secret.NewHandles(), keys: map[[sha256.Size]byte]int{},
+		log: s.Log.With("owner", string(in.Owner), "integration", string(in.ID), "plugin", p.Name),
+	}
 	record, err := r.record(ctx, in)
 	return r, record, err
 }

@@ -101,8 +101,10 @@ func (s *Service) Create(ctx context.Context, a account.Actor, entities []connec
 		return nil, err
 	}
 	now := s.now()
-	in := &Integration{ID: NewID(), Owner: a.Owner, Plugin: p.Name, Version: p.Version, Status: abi.StatusInCreation,
-		Config: json.RawMessage(`{}`), Members: members, CreatedAt: now, UpdatedAt: now}
+	in := &Integration{
+		ID: NewID(), Owner: a.Owner, Plugin: p.Name, Version: p.Version, Status: abi.StatusInCreation,
+		Config: json.RawMessage(`{}`), Members: members, CreatedAt: now, UpdatedAt: now,
+	}
 	if err := s.configure(ctx, p, in, patch); err != nil {
 		return nil, err
 	}

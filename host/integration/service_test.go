@@ -53,9 +53,11 @@ func (c catalog) Plugin(name string) (*plugin.Plugin, error) {
 	}
 	return nil, fault.New(fault.NotFound, "test", "no plugin %s", name)
 }
+
 func (c catalog) ByDigest(plugin.Digest) (*plugin.Plugin, error) {
 	return nil, fault.New(fault.NotFound, "test", "no plugin")
 }
+
 func (c catalog) Plugins() (out []*plugin.Plugin) {
 	for _, p := range c {
 		out = append(out, p)
@@ -122,24 +124,32 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	h.accounts = &connections{db: db, test: abi.TestAuthOutput{Outcome: abi.AuthOutcomeOk}}
-	h.s = &integration.Service{Store: db, Guests: h.guests, Connections: h.accounts, Vault: secret.NewVault(root.Key, db, clock), Now: clock,
-		Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), PublicURL: "https://hooks.example.com", Plugins: plugins()}
+	h.s = &integration.Service{
+		Store: db, Guests: h.guests, Connections: h.accounts, Vault: secret.NewVault(root.Key, db, clock), Now: clock,
+		Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), PublicURL: "https://hooks.example.com", Plugins: plugins(),
+	}
 	h.ada, h.entity = h.person()
 	h.bob, h.foreign = h.person()
 	return h
 }
 
 func plugins() catalog {
-	sync := &plugin.Plugin{Name: "sync", Version: "1.2.3", Kind: abi.PluginKindIntegration, State: plugin.Ready,
+	sync := &plugin.Plugin{
+		Name: "sync", Version: "1.2.3", Kind: abi.PluginKindIntegration, State: plugin.Ready,
 		Exports: []string{abi.ExportHandleEvent, abi.ExportRunAction, abi.ExportValidateConfig},
-		Manifest: abi.Manifest{Name: "sync", Kind: abi.PluginKindIntegration, Roles: []abi.Role{{Name: "crm", Module: "crm"}},
+		Manifest: abi.Manifest{
+			Name: "sync", Kind: abi.PluginKindIntegration, Roles: []abi.Role{{Name: "crm", Module: "crm"}},
 			Options:  &abi.IntegrationOptions{IsMany: true},
 			Config:   &abi.Form{JSONSchema: json.RawMessage(`{"type":"object","properties":{"days":{"type":"integer"},"key":{"type":"string","format":"password"}}}`)},
 			Events:   []abi.EventClaim{{Name: "PAGE"}},
 			Actions:  []abi.Action{{Name: "GO", Title: "Go", Kind: abi.ActionKindQuickAction}, {Name: "GET_SAMPLE_DATA", Title: "Rows"}},
-			Webhooks: []abi.Webhook{{Name: "crm", Role: "crm"}}}}
-	crm := &plugin.Plugin{Name: "crm", Kind: abi.PluginKindModule, State: plugin.Ready, Manifest: abi.Manifest{Name: "crm", Kind: abi.PluginKindModule,
-		Hooks: []abi.VendorHook{{Name: "crm", Signature: &abi.Signature{Header: "X-Signature"}, EventID: "header:X-Id", Event: "/type"}}}}
+			Webhooks: []abi.Webhook{{Name: "crm", Role: "crm"}},
+		},
+	}
+	crm := &plugin.Plugin{Name: "crm", Kind: abi.PluginKindModule, State: plugin.Ready, Manifest: abi.Manifest{
+		Name: "crm", Kind: abi.PluginKindModule,
+		Hooks: []abi.VendorHook{{Name: "crm", Signature: &abi.Signature{Header: "X-Signature"}, EventID: "header:X-Id", Event: "/type"}},
+	}}
 	strict := *sync
 	strict.Name, strict.Manifest.Name, strict.Manifest.Options = "strict", "strict", &abi.IntegrationOptions{}
 	strict.Manifest.Config = &abi.Form{JSONSchema: json.RawMessage(`{"type":"object","required":["days"],"properties":{"days":{"type":"integer"}}}`)}

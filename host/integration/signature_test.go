@@ -31,11 +31,15 @@ func published() []vector {
 		},
 		{ // standard-webhooks/standard-webhooks, Go library's test
 			name: "StandardWebhooks",
-			sig: abi.Signature{Header: "webhook-signature", Encoding: abi.SignatureEncodingBase64, Prefix: "v1,", ListSeparator: " ", TimeHeader: "webhook-timestamp",
-				Payload: "{header:webhook-id}.{ts}.{body}", SecretPrefix: "whsec_"},
+			sig: abi.Signature{
+				Header: "webhook-signature", Encoding: abi.SignatureEncodingBase64, Prefix: "v1,", ListSeparator: " ", TimeHeader: "webhook-timestamp",
+				Payload: "{header:webhook-id}.{ts}.{body}", SecretPrefix: "whsec_",
+			},
 			secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-			header: map[string]string{"webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": "1614265330",
-				"webhook-signature": "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,xyz v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="},
+			header: map[string]string{
+				"webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": "1614265330",
+				"webhook-signature": "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,xyz v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+			},
 			body: `{"test": 2432232314}`,
 			now:  time.Unix(1614265330, 0),
 		},

@@ -14,8 +14,10 @@ import (
 // serve decodes a request of at most limit bytes, calls the capability and encodes its answer.
 func serve[Q, R any](ctx context.Context, request []byte, limit int, f func(context.Context, Q) (R, error)) []byte {
 	if len(request) > limit {
-		return refuse(&fault.Error{Kind: fault.TooLarge, Side: fault.Guest, Op: "plugin.Serve",
-			Msg: fmt.Sprintf("the request has %d bytes; this function takes at most %d", len(request), limit)})
+		return refuse(&fault.Error{
+			Kind: fault.TooLarge, Side: fault.Guest, Op: "plugin.Serve",
+			Msg: fmt.Sprintf("the request has %d bytes; this function takes at most %d", len(request), limit),
+		})
 	}
 	var q Q
 	if err := Decode(request, &q); err != nil {
@@ -54,19 +56,25 @@ func encode(a abi.Answer) []byte {
 }
 
 func notGranted(capability string) error {
-	return &fault.Error{Kind: fault.Forbidden, Side: fault.Guest, Op: "plugin.Serve",
-		Msg: "capability " + capability + " is not granted for this call"}
+	return &fault.Error{
+		Kind: fault.Forbidden, Side: fault.Guest, Op: "plugin.Serve",
+		Msg: "capability " + capability + " is not granted for this call",
+	}
 }
 
 func unsupported(capability, function string) error {
-	return &fault.Error{Kind: fault.Unsupported, Side: fault.Host, Op: "plugin.Serve",
-		Msg: capability + "." + function + " is not offered by this host"}
+	return &fault.Error{
+		Kind: fault.Unsupported, Side: fault.Host, Op: "plugin.Serve",
+		Msg: capability + "." + function + " is not offered by this host",
+	}
 }
 
 // FaultOf turns an error into what a guest may know of it: kind, side, public message.
 func FaultOf(err error) abi.Fault {
-	f := abi.Fault{Kind: abi.FaultKind(fault.KindOf(err)), Side: abi.FaultSide(fault.SideOf(err)),
-		Message: fault.PublicMessage(err), RetryAfterMS: fault.RetryAfterOf(err).Milliseconds()}
+	f := abi.Fault{
+		Kind: abi.FaultKind(fault.KindOf(err)), Side: abi.FaultSide(fault.SideOf(err)),
+		Message: fault.PublicMessage(err), RetryAfterMS: fault.RetryAfterOf(err).Milliseconds(),
+	}
 	var s *Status
 	if errors.As(err, &s) {
 		f.Status = int64(s.Code)
@@ -94,8 +102,10 @@ const longestWait = 30 * 24 * time.Hour
 // ErrorOf turns a guest's fault into an error. An unknown kind counts as internal, a missing side as the guest's, and
 // nobody waits for more than 30 days.
 func ErrorOf(op, plugin string, f abi.Fault) error {
-	e := &fault.Error{Kind: fault.Kind(f.Kind), Side: fault.Side(f.Side), Op: op, Msg: "guest " + plugin + ": " + f.Message,
-		RetryAfter: time.Duration(min(max(0, f.RetryAfterMS), longestWait.Milliseconds())) * time.Millisecond}
+	e := &fault.Error{
+		Kind: fault.Kind(f.Kind), Side: fault.Side(f.Side), Op: op, Msg: "guest " + plugin + ": " + f.Message,
+		RetryAfter: time.Duration(min(max(0, f.RetryAfterMS), longestWait.Milliseconds())) * time.Millisecond,
+	}
 	if !f.Kind.Valid() {
 		e.Kind = fault.Internal
 	}

@@ -74,8 +74,10 @@ func TestDecode_RefusesWithoutAllocating(t *testing.T) {
 
 // FuzzDecode: what is decoded is what encoding/json decodes, whatever the text, and what is refused is large or deep.
 func FuzzDecode(f *testing.F) {
-	for _, text := range []string{"", "null", "{}", "[", `{"entries":[{"source_id":"a","value":[1,{"b":"\\\""}]},null]}`, `{"entries":{}}`,
-		`{"entries":[{]}`, `{"a" 1}`, `{"entries":[,]}`, `{"\u0065ntries":[1 2]}`, `"\`, "\xff", `{"entries":[{}],}`} {
+	for _, text := range []string{
+		"", "null", "{}", "[", `{"entries":[{"source_id":"a","value":[1,{"b":"\\\""}]},null]}`, `{"entries":{}}`,
+		`{"entries":[{]}`, `{"a" 1}`, `{"entries":[,]}`, `{"\u0065ntries":[1 2]}`, `"\`, "\xff", `{"entries":[{}],}`,
+	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -15,8 +15,10 @@ func manifest() *abi.Manifest {
 		Hosts:        []abi.HostClaim{{Host: "{{settings.url}}"}, {Host: "files.example", WithoutCredential: true}},
 		Settings:     []abi.Setting{{Name: "url", Default: "https://a.example"}, {Name: "key", Secret: true}},
 		Limits:       &abi.LimitClaim{MemoryBytes: 256 << 20, Reason: "r"},
-		Auth: &abi.Auth{Kind: abi.AuthKindAPIKey, Keep: []abi.Keep{{Name: "session", Secret: true}},
-			Form: &abi.Form{JSONSchema: []byte(`{"type":"object","properties":{"token":{"type":"string","format":"password"}}}`)}},
+		Auth: &abi.Auth{
+			Kind: abi.AuthKindAPIKey, Keep: []abi.Keep{{Name: "session", Secret: true}},
+			Form: &abi.Form{JSONSchema: []byte(`{"type":"object","properties":{"token":{"type":"string","format":"password"}}}`)},
+		},
 	}
 }
 
@@ -36,14 +38,18 @@ func TestMissingFrom_NamesWhatGrew(t *testing.T) {
 		{"a wider host", func(m *abi.Manifest) { m.Hosts[1].Host = "*.files.example" }, "host *.files.example without credential"},
 		{"the credential to a host that had none", func(m *abi.Manifest) { m.Hosts[1].WithoutCredential = false }, "host files.example"},
 		{"no credential any more", func(m *abi.Manifest) { m.Hosts[0].WithoutCredential = true }, ""},
-		{"another address behind a setting", func(m *abi.Manifest) { m.Settings[0].Default = "https://evil.example" },
-			"host {{settings.url}} (https://evil.example unless set otherwise)"},
+		{
+			"another address behind a setting", func(m *abi.Manifest) { m.Settings[0].Default = "https://evil.example" },
+			"host {{settings.url}} (https://evil.example unless set otherwise)",
+		},
 		{"more memory", func(m *abi.Manifest) { m.Limits.MemoryBytes = 512 << 20 }, "536870912 bytes of memory"},
 		{"less memory", func(m *abi.Manifest) { m.Limits = nil }, ""},
 		{"more time", func(m *abi.Manifest) { m.Limits.TimeoutMS = 60_000 }, "60000 ms for a call"},
 		{"a secret setting to read", func(m *abi.Manifest) { m.Settings[1].Secret = false }, "to read settings.key, which was secret"},
-		{"a secret field to read", func(m *abi.Manifest) { m.Auth.Form.JSONSchema = []byte(`{"type":"object","properties":{"token":{}}}`) },
-			"to read form.token, which was secret"},
+		{
+			"a secret field to read", func(m *abi.Manifest) { m.Auth.Form.JSONSchema = []byte(`{"type":"object","properties":{"token":{}}}`) },
+			"to read form.token, which was secret",
+		},
 		{"a secret token to read", func(m *abi.Manifest) { m.Auth.Keep[0].Secret = false }, "to read credential.session, which was secret"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -60,8 +66,10 @@ func TestMissingFrom_NamesWhatGrew(t *testing.T) {
 
 func TestMissingFrom_WithoutAGrantIsAllThatIsAskedFor(t *testing.T) {
 	t.Parallel()
-	want := plugin.Missing{Capabilities: []string{"http"}, Limits: []string{"268435456 bytes of memory"},
-		Hosts: []plugin.Host{{Pattern: "{{settings.url}}", Default: "https://a.example"}, {Pattern: "files.example", WithoutCredential: true}}}
+	want := plugin.Missing{
+		Capabilities: []string{"http"}, Limits: []string{"268435456 bytes of memory"},
+		Hosts: []plugin.Host{{Pattern: "{{settings.url}}", Default: "https://a.example"}, {Pattern: "files.example", WithoutCredential: true}},
+	}
 	if diff := cmp.Diff(want, plugin.MissingFrom(manifest(), nil)); diff != "" {
 		t.Error(diff)
 	}

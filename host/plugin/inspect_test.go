@@ -60,46 +60,85 @@ func TestInspect_ComparesCodeWithManifest(t *testing.T) {
 		warning  string
 	}{
 		{name: "as declared", module: wasmtest.Module{Imports: doors("storage.get"), Funcs: event, Pages: 1}, manifest: integration("a", "1.0.0", storage)},
-		{name: "all three import modules beside capabilities", module: wasmtest.Module{Funcs: event, Imports: []wasm.Import{
-			{Module: "wasi_snapshot_preview1", Name: "fd_write"}, {Module: "extism:host/env", Name: "length"}, {Module: "frigg:host/bulk", Name: "read"}}},
-			manifest: integration("a", "1.0.0", "")},
+		{
+			name: "all three import modules beside capabilities", module: wasmtest.Module{Funcs: event, Imports: []wasm.Import{
+				{Module: "wasi_snapshot_preview1", Name: "fd_write"}, {Module: "extism:host/env", Name: "length"}, {Module: "frigg:host/bulk", Name: "read"},
+			}},
+			manifest: integration("a", "1.0.0", ""),
+		},
 		{name: "a module that is only data", module: wasmtest.Module{}, manifest: dataModule},
-		{name: "claims too much", module: wasmtest.Module{Funcs: event}, manifest: integration("a", "1.0.0", storage),
-			problem: "capabilities: claims storage, but the code imports nothing of frigg:host/storage"},
-		{name: "claims too little", module: wasmtest.Module{Imports: doors("mapping.put"), Funcs: event}, manifest: integration("a", "1.0.0", ""),
-			problem: "capabilities: does not claim mapping, but the code imports frigg:host/mapping"},
-		{name: "foreign import module", module: wasmtest.Module{Imports: []wasm.Import{{Module: "env", Name: "system"}}, Funcs: event},
-			manifest: integration("a", "1.0.0", ""), problem: `imports: imports "system" of "env", which this host does not offer`},
-		{name: "capability that does not exist", module: wasmtest.Module{Imports: doors("shell.run"), Funcs: event},
-			manifest: integration("a", "1.0.0", ""), problem: "imports: imports shell.run, which is not in the contract"},
-		{name: "function that does not exist", module: wasmtest.Module{Imports: doors("storage.drop"), Funcs: event},
-			manifest: integration("a", "1.0.0", storage), problem: "storage.drop, which is not in the contract"},
-		{name: "host function of another type", module: wasmtest.Module{Funcs: event, Imports: []wasm.Import{{Module: "frigg:host/storage", Name: "get"}}},
-			manifest: integration("a", "1.0.0", storage), problem: "imports storage.get as () -> (); the contract says (i64) -> i64"},
-		{name: "export of the other kind", module: wasmtest.Module{Funcs: wasmtest.Exports(abi.ExportHandleEvent, abi.ExportCallMethod)},
-			manifest: integration("a", "1.0.0", ""), problem: "exports: exports frigg_call_method, which is for plugins of kind module"},
-		{name: "misspelt export", module: wasmtest.Module{Funcs: wasmtest.Exports(abi.ExportHandleEvent, "frigg_handle_events")},
-			manifest: integration("a", "1.0.0", ""), problem: "frigg_handle_events, which is not in the contract"},
-		{name: "export of another type", module: wasmtest.Module{Funcs: []wasmtest.Func{{Export: abi.ExportHandleEvent, Type: wasmtest.Door}}},
-			manifest: integration("a", "1.0.0", ""), problem: "as (i64) -> i64; the contract says () -> i32"},
-		{name: "integration without its event export", module: wasmtest.Module{}, manifest: integration("a", "1.0.0", ""),
-			problem: "does not export frigg_handle_event"},
-		{name: "actions without their export", module: wasmtest.Module{Funcs: event}, manifest: integration("a", "1.0.0", `"actions":[{"name":"GO","title":"Go","has_form":true}]`),
-			problem: "does not export frigg_run_action, which is needed because `actions` are declared"},
-		{name: "dynamic form without its export", module: wasmtest.Module{Funcs: event}, manifest: integration("a", "1.0.0", `"dynamic_config":true`),
-			problem: "frigg_config_form"},
-		{name: "methods without their export", module: wasmtest.Module{}, manifest: strings.Replace(dataModule, `"api":`, `"methods":[{"name":"get"}],"api":`, 1),
-			problem: "frigg_call_method"},
-		{name: "identity neither as data nor as code", module: wasmtest.Module{}, manifest: strings.Replace(dataModule, `"identify":{"request":{"url":"/me"},"external_id":"/id"},`, "", 1),
-			problem: "frigg_identify_account"},
-		{name: "more memory than allowed", module: wasmtest.Module{Funcs: event, Pages: 3000}, manifest: integration("a", "1.0.0", ""),
-			problem: "limits.memory_bytes: the module needs 196608000 bytes"},
-		{name: "reserved function", module: wasmtest.Module{Imports: doors("crypto.jwt_verify"), Funcs: event},
-			manifest: integration("a", "1.0.0", `"capabilities":[{"name":"crypto","reason":"r"}]`), warning: "crypto.jwt_verify is reserved"},
-		{name: "webhook that nobody verifies", module: wasmtest.Module{Funcs: event}, manifest: integration("a", "1.0.0", `"webhooks":[{"name":"w"}]`),
-			warning: "verified by nobody"},
-		{name: "reserved field", module: wasmtest.Module{}, manifest: strings.Replace(dataModule, `"base_url"`, `"secret_responses":[{"path":"/x","pointer":"/y"}],"base_url"`, 1),
-			warning: "api.secret_responses: is reserved"},
+		{
+			name: "claims too much", module: wasmtest.Module{Funcs: event}, manifest: integration("a", "1.0.0", storage),
+			problem: "capabilities: claims storage, but the code imports nothing of frigg:host/storage",
+		},
+		{
+			name: "claims too little", module: wasmtest.Module{Imports: doors("mapping.put"), Funcs: event}, manifest: integration("a", "1.0.0", ""),
+			problem: "capabilities: does not claim mapping, but the code imports frigg:host/mapping",
+		},
+		{
+			name: "foreign import module", module: wasmtest.Module{Imports: []wasm.Import{{Module: "env", Name: "system"}}, Funcs: event},
+			manifest: integration("a", "1.0.0", ""), problem: `imports: imports "system" of "env", which this host does not offer`,
+		},
+		{
+			name: "capability that does not exist", module: wasmtest.Module{Imports: doors("shell.run"), Funcs: event},
+			manifest: integration("a", "1.0.0", ""), problem: "imports: imports shell.run, which is not in the contract",
+		},
+		{
+			name: "function that does not exist", module: wasmtest.Module{Imports: doors("storage.drop"), Funcs: event},
+			manifest: integration("a", "1.0.0", storage), problem: "storage.drop, which is not in the contract",
+		},
+		{
+			name: "host function of another type", module: wasmtest.Module{Funcs: event, Imports: []wasm.Import{{Module: "frigg:host/storage", Name: "get"}}},
+			manifest: integration("a", "1.0.0", storage), problem: "imports storage.get as () -> (); the contract says (i64) -> i64",
+		},
+		{
+			name: "export of the other kind", module: wasmtest.Module{Funcs: wasmtest.Exports(abi.ExportHandleEvent, abi.ExportCallMethod)},
+			manifest: integration("a", "1.0.0", ""), problem: "exports: exports frigg_call_method, which is for plugins of kind module",
+		},
+		{
+			name: "misspelt export", module: wasmtest.Module{Funcs: wasmtest.Exports(abi.ExportHandleEvent, "frigg_handle_events")},
+			manifest: integration("a", "1.0.0", ""), problem: "frigg_handle_events, which is not in the contract",
+		},
+		{
+			name: "export of another type", module: wasmtest.Module{Funcs: []wasmtest.Func{{Export: abi.ExportHandleEvent, Type: wasmtest.Door}}},
+			manifest: integration("a", "1.0.0", ""), problem: "as (i64) -> i64; the contract says () -> i32",
+		},
+		{
+			name: "integration without its event export", module: wasmtest.Module{}, manifest: integration("a", "1.0.0", ""),
+			problem: "does not export frigg_handle_event",
+		},
+		{
+			name: "actions without their export", module: wasmtest.Module{Funcs: event}, manifest: integration("a", "1.0.0", `"actions":[{"name":"GO","title":"Go","has_form":true}]`),
+			problem: "does not export frigg_run_action, which is needed because `actions` are declared",
+		},
+		{
+			name: "dynamic form without its export", module: wasmtest.Module{Funcs: event}, manifest: integration("a", "1.0.0", `"dynamic_config":true`),
+			problem: "frigg_config_form",
+		},
+		{
+			name: "methods without their export", module: wasmtest.Module{}, manifest: strings.Replace(dataModule, `"api":`, `"methods":[{"name":"get"}],"api":`, 1),
+			problem: "frigg_call_method",
+		},
+		{
+			name: "identity neither as data nor as code", module: wasmtest.Module{}, manifest: strings.Replace(dataModule, `"identify":{"request":{"url":"/me"},"external_id":"/id"},`, "", 1),
+			problem: "frigg_identify_account",
+		},
+		{
+			name: "more memory than allowed", module: wasmtest.Module{Funcs: event, Pages: 3000}, manifest: integration("a", "1.0.0", ""),
+			problem: "limits.memory_bytes: the module needs 196608000 bytes",
+		},
+		{
+			name: "reserved function", module: wasmtest.Module{Imports: doors("crypto.jwt_verify"), Funcs: event},
+			manifest: integration("a", "1.0.0", `"capabilities":[{"name":"crypto","reason":"r"}]`), warning: "crypto.jwt_verify is reserved",
+		},
+		{
+			name: "webhook that nobody verifies", module: wasmtest.Module{Funcs: event}, manifest: integration("a", "1.0.0", `"webhooks":[{"name":"w"}]`),
+			warning: "verified by nobody",
+		},
+		{
+			name: "reserved field", module: wasmtest.Module{}, manifest: strings.Replace(dataModule, `"base_url"`, `"secret_responses":[{"path":"/x","pointer":"/y"}],"base_url"`, 1),
+			warning: "api.secret_responses: is reserved",
+		},
 		{name: "manifest with problems", module: wasmtest.Module{}, manifest: `{}`, problem: "kind: is missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

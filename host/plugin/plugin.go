@@ -98,11 +98,15 @@ func Invoke[Out any](ctx context.Context, caller Caller, c Call, in any) (Out, e
 	}
 	switch err := Decode(value, &out); {
 	case fault.Is(err, fault.TooLarge):
-		return out, &fault.Error{Kind: fault.TooLarge, Side: fault.Guest, Op: "plugin.Invoke",
-			Msg: "guest " + c.Plugin.Name + ": the answer of " + c.Export + " is too large: " + fault.PublicMessage(err), Err: err}
+		return out, &fault.Error{
+			Kind: fault.TooLarge, Side: fault.Guest, Op: "plugin.Invoke",
+			Msg: "guest " + c.Plugin.Name + ": the answer of " + c.Export + " is too large: " + fault.PublicMessage(err), Err: err,
+		}
 	case err != nil:
-		return out, &fault.Error{Kind: fault.Internal, Side: fault.Guest, Op: "plugin.Invoke",
-			Msg: "guest " + c.Plugin.Name + ": " + c.Export + " answered something else than the contract's message", Err: err}
+		return out, &fault.Error{
+			Kind: fault.Internal, Side: fault.Guest, Op: "plugin.Invoke",
+			Msg: "guest " + c.Plugin.Name + ": " + c.Export + " answered something else than the contract's message", Err: err,
+		}
 	}
 	return out, nil
 }

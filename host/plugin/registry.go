@@ -89,8 +89,10 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Registry{cfg: cfg, modules: modules{filepath.Join(cfg.DataDir, "modules")}, loaded: map[Digest]error{},
-		dev: map[Digest]*Grant{}, told: map[string]string{}, versions: map[Digest]*Plugin{}}
+	r := &Registry{
+		cfg: cfg, modules: modules{filepath.Join(cfg.DataDir, "modules")}, loaded: map[Digest]error{},
+		dev: map[Digest]*Grant{}, told: map[string]string{}, versions: map[Digest]*Plugin{},
+	}
 	r.view.Store(&view{})
 	if !cfg.Offline {
 		if err := r.modules.open(); err != nil {

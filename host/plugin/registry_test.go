@@ -44,8 +44,10 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), data: t.TempDir(), loader: &loader{loaded: map[plugin.Digest]bool{}, refuse: map[string]error{}},
-		log: &lockedBuffer{}, now: time.Now(), env: map[string]string{}}
+	r := &rig{
+		t: t, dir: t.TempDir(), data: t.TempDir(), loader: &loader{loaded: map[plugin.Digest]bool{}, refuse: map[string]error{}},
+		log: &lockedBuffer{}, now: time.Now(), env: map[string]string{},
+	}
 	db, err := store.Open(t.Context(), store.Config{DSN: filepath.Join(t.TempDir(), "frigg.db")})
 	if err != nil {
 		t.Fatal(err)
@@ -59,14 +61,18 @@ func newRig(t *testing.T) *rig {
 // start begins a new process on the same folders and store.
 func (r *rig) start() {
 	r.t.Helper()
-	registry, err := plugin.NewRegistry(plugin.RegistryConfig{Dir: r.dir, DataDir: r.data, Store: r.db, Loader: r.loader, Dev: r.dev,
-		Now: func() time.Time { return r.now }, Log: slog.New(slog.NewTextHandler(r.log, nil))})
+	registry, err := plugin.NewRegistry(plugin.RegistryConfig{
+		Dir: r.dir, DataDir: r.data, Store: r.db, Loader: r.loader, Dev: r.dev,
+		Now: func() time.Time { return r.now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.registry = registry
-	r.service = plugin.New(plugin.Config{Store: r.db, Registry: registry, Sealer: sealer{}, Now: func() time.Time { return r.now },
-		Env: func(name string) (string, bool) { v, ok := r.env[name]; return v, ok }})
+	r.service = plugin.New(plugin.Config{
+		Store: r.db, Registry: registry, Sealer: sealer{}, Now: func() time.Time { return r.now },
+		Env: func(name string) (string, bool) { v, ok := r.env[name]; return v, ok },
+	})
 }
 
 // loader notes what is loaded, and refuses plugins by version.
@@ -646,17 +652,31 @@ func TestRescan_ASecondFileNeverTakesANameOver(t *testing.T) {
 		want  []string     // the state then
 		says  string       // problem of acme.wasm
 	}{
-		{"that asks for as much", module("gitea", "9.0.0", "storage"), func(*rig) {},
+		{
+			"that asks for as much", module("gitea", "9.0.0", "storage"), func(*rig) {},
 			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 9.0.0 broken"},
-			"gitea.wasm and acme.wasm are both plugin gitea; gitea.wasm counts, remove one of them"},
-		{"that was granted once", module("gitea", "0.9.0", "storage"), func(*rig) {},
-			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 0.9.0 broken"}, "gitea.wasm counts"},
-		{"while an upgrade is half copied", module("gitea", "0.9.0", "storage"), func(r *rig) { r.drop("gitea.wasm", good[:len(good)-1], old) },
-			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 0.9.0 broken", "gitea.wasm gitea  broken"}, "gitea.wasm counts"},
-		{"while an upgrade waits", module("gitea", "9.0.0", "storage"), func(r *rig) { r.drop("gitea.wasm", module("gitea", "2.0.0", "storage", "mapping"), old) },
-			[]string{"gitea.wasm gitea 1.0.0 ready serving", "gitea.wasm gitea 2.0.0 needs_approval", "acme.wasm gitea 9.0.0 broken"}, "gitea.wasm counts"},
-		{"when the file that served goes", module("gitea", "9.0.0"), func(r *rig) { r.remove("gitea.wasm") },
-			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 9.0.0 needs_approval"}, "waits for approval"},
+			"gitea.wasm and acme.wasm are both plugin gitea; gitea.wasm counts, remove one of them",
+		},
+		{
+			"that was granted once", module("gitea", "0.9.0", "storage"), func(*rig) {},
+			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 0.9.0 broken"},
+			"gitea.wasm counts",
+		},
+		{
+			"while an upgrade is half copied", module("gitea", "0.9.0", "storage"), func(r *rig) { r.drop("gitea.wasm", good[:len(good)-1], old) },
+			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 0.9.0 broken", "gitea.wasm gitea  broken"},
+			"gitea.wasm counts",
+		},
+		{
+			"while an upgrade waits", module("gitea", "9.0.0", "storage"), func(r *rig) { r.drop("gitea.wasm", module("gitea", "2.0.0", "storage", "mapping"), old) },
+			[]string{"gitea.wasm gitea 1.0.0 ready serving", "gitea.wasm gitea 2.0.0 needs_approval", "acme.wasm gitea 9.0.0 broken"},
+			"gitea.wasm counts",
+		},
+		{
+			"when the file that served goes", module("gitea", "9.0.0"), func(r *rig) { r.remove("gitea.wasm") },
+			[]string{"gitea.wasm gitea 1.0.0 ready serving", "acme.wasm gitea 9.0.0 needs_approval"},
+			"waits for approval",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

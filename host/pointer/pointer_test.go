@@ -15,8 +15,10 @@ func TestText_FindsScalarsAsTheyAreWritten(t *testing.T) {
 	if !ok {
 		t.Fatal("not decoded")
 	}
-	for at, want := range map[string]string{"/id": "42", "/big": "9007199254740993", "/on": "true", "/name": "x", "/list/0/id": "a", "/list/1": "1.50",
-		"/a~1b/~0": "t", "/": "empty", "/~01": "tilde"} {
+	for at, want := range map[string]string{
+		"/id": "42", "/big": "9007199254740993", "/on": "true", "/name": "x", "/list/0/id": "a", "/list/1": "1.50",
+		"/a~1b/~0": "t", "/": "empty", "/~01": "tilde",
+	} {
 		if got, ok := pointer.Text(v, at); !ok || got != want {
 			t.Errorf("%s: %q, %v, want %q", at, got, ok, want)
 		}

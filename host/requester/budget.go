@@ -104,8 +104,10 @@ func pace(ctx context.Context, limiter *rate.Limiter) error {
 	wait := turn.Delay()
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
 		turn.Cancel()
-		return &fault.Error{Kind: fault.RateLimited, Side: fault.Host, RetryAfter: wait,
-			Msg: "the request budget of this connection is used up for now"}
+		return &fault.Error{
+			Kind: fault.RateLimited, Side: fault.Host, RetryAfter: wait,
+			Msg: "the request budget of this connection is used up for now",
+		}
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -25,8 +25,10 @@ func Classify(res *Response, now time.Time) error {
 	if told && (res.Status == http.StatusServiceUnavailable || res.Status == http.StatusForbidden) { // GitHub says 403
 		kind = fault.RateLimited
 	}
-	return &fault.Error{Kind: kind, Side: fault.Remote, Op: "requester.Classify", RetryAfter: wait,
-		Msg: strings.TrimSpace(fmt.Sprintf("the other system answers %d %s", res.Status, http.StatusText(res.Status)))}
+	return &fault.Error{
+		Kind: kind, Side: fault.Remote, Op: "requester.Classify", RetryAfter: wait,
+		Msg: strings.TrimSpace(fmt.Sprintf("the other system answers %d %s", res.Status, http.StatusText(res.Status))),
+	}
 }
 
 func kindOf(status int) fault.Kind {

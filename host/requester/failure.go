@@ -114,8 +114,10 @@ func (c *call) explain(ctx context.Context, err error) *fault.Error {
 		f := *own
 		return &f
 	case errors.As(err, &blocked):
-		return &fault.Error{Kind: fault.Forbidden, Side: fault.Host,
-			Msg: c.host + " is not at a public address; if it is meant, the operator opens its network with the option allow_private"}
+		return &fault.Error{
+			Kind: fault.Forbidden, Side: fault.Host,
+			Msg: c.host + " is not at a public address; if it is meant, the operator opens its network with the option allow_private",
+		}
 	case context.Cause(ctx) == errClosing:
 		return &fault.Error{Kind: fault.Unavailable, Side: fault.Host, Msg: errClosing.Error()}
 	case errors.Is(ctx.Err(), context.Canceled):

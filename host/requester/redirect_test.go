@@ -267,12 +267,29 @@ func TestRedirect_MethodAndBody(t *testing.T) {
 		status             int
 		same, anotherHosts string
 	}{
-		{"GET", 301, "GET", "GET"}, {"GET", 302, "GET", "GET"}, {"GET", 303, "GET", "GET"}, {"GET", 307, "GET", "GET"}, {"GET", 308, "GET", "GET"},
-		{"HEAD", 302, "HEAD", "HEAD"}, {"HEAD", 303, "HEAD", "HEAD"}, {"HEAD", 307, "HEAD", "HEAD"},
-		{"POST", 301, "GET", "GET"}, {"POST", 302, "GET", "GET"}, {"POST", 303, "GET", "GET"}, {"POST", 307, "POST+body", ""}, {"POST", 308, "POST+body", ""},
-		{"PUT", 301, "PUT+body", ""}, {"PUT", 302, "PUT+body", ""}, {"PUT", 303, "GET", "GET"}, {"PUT", 307, "PUT+body", ""},
-		{"DELETE", 302, "DELETE+body", ""}, {"DELETE", 303, "GET", "GET"}, {"PATCH", 308, "PATCH+body", ""},
-		{"GET", 300, "", ""}, {"GET", 304, "", ""}, {"GET", 201, "", ""},
+		{"GET", 301, "GET", "GET"},
+		{"GET", 302, "GET", "GET"},
+		{"GET", 303, "GET", "GET"},
+		{"GET", 307, "GET", "GET"},
+		{"GET", 308, "GET", "GET"},
+		{"HEAD", 302, "HEAD", "HEAD"},
+		{"HEAD", 303, "HEAD", "HEAD"},
+		{"HEAD", 307, "HEAD", "HEAD"},
+		{"POST", 301, "GET", "GET"},
+		{"POST", 302, "GET", "GET"},
+		{"POST", 303, "GET", "GET"},
+		{"POST", 307, "POST+body", ""},
+		{"POST", 308, "POST+body", ""},
+		{"PUT", 301, "PUT+body", ""},
+		{"PUT", 302, "PUT+body", ""},
+		{"PUT", 303, "GET", "GET"},
+		{"PUT", 307, "PUT+body", ""},
+		{"DELETE", 302, "DELETE+body", ""},
+		{"DELETE", 303, "GET", "GET"},
+		{"PATCH", 308, "PATCH+body", ""},
+		{"GET", 300, "", ""},
+		{"GET", 304, "", ""},
+		{"GET", 201, "", ""},
 	} {
 		for _, same := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s %d same=%v", c.method, c.status, same), func(t *testing.T) {

@@ -49,7 +49,8 @@ func TestDo_SendsWhatWasAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := seen{"PATCH", "/a%2Fb?x[]=1&x[]=2", strings.TrimPrefix(base, "http://"), `{"a":1}`, http.Header{
-		"Content-Type": {"application/merge-patch+json"}, "X-Many": {"a", "b"}, "Content-Length": {"7"}, "User-Agent": {"frigg-host"}, "Accept-Encoding": {"gzip"}}}
+		"Content-Type": {"application/merge-patch+json"}, "X-Many": {"a", "b"}, "Content-Length": {"7"}, "User-Agent": {"frigg-host"}, "Accept-Encoding": {"gzip"},
+	}}
 	if diff := cmp.Diff(want, echoed(t, res)); diff != "" {
 		t.Error(diff)
 	}

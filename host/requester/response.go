@@ -81,8 +81,10 @@ func (c *call) body(res *http.Response) ([]byte, error) {
 		res.Header.Del("Content-Encoding")
 		res.Header.Del("Content-Length")
 	default: // nobody asked for it, and what cannot be read cannot be scrubbed
-		return nil, &fault.Error{Kind: fault.Unsupported, Side: fault.Remote,
-			Msg: fmt.Sprintf("%s answers in the encoding %.40q, which was not asked for", c.host, encoding)}
+		return nil, &fault.Error{
+			Kind: fault.Unsupported, Side: fault.Remote,
+			Msg: fmt.Sprintf("%s answers in the encoding %.40q, which was not asked for", c.host, encoding),
+		}
 	}
 	body, err := io.ReadAll(io.LimitReader(from, c.maxBody+1))
 	if err == nil && int64(len(body)) > c.maxBody {
@@ -92,8 +94,10 @@ func (c *call) body(res *http.Response) ([]byte, error) {
 }
 
 func (c *call) tooLarge() error {
-	return &fault.Error{Kind: fault.TooLarge, Side: fault.Remote,
-		Msg: fmt.Sprintf("the answer of %s has more than %d bytes: ask for less at a time, or allow more", c.host, c.maxBody)}
+	return &fault.Error{
+		Kind: fault.TooLarge, Side: fault.Remote,
+		Msg: fmt.Sprintf("the answer of %s has more than %d bytes: ask for less at a time, or allow more", c.host, c.maxBody),
+	}
 }
 
 const drainable = 4 << 10

@@ -94,7 +94,7 @@ func TestHandles_DoNotPrintTheirSecrets(t *testing.T) {
 	t.Parallel()
 	h := NewHandles()
 	handle := h.Issue(NewText("plant-7f3a"))
-	text, _ := json.Marshal(h)
+	text, _ := json.Marshal(any(h))
 	if all := fmt.Sprintf("%v %+v %s %s", h.byHandle, h.byHandle, text, handle); strings.Contains(all, "plant-7f3a") {
 		t.Errorf("printed: %s", all)
 	}

@@ -66,8 +66,10 @@ func TestOpenRoot_OpensWhatWasSealedBefore(t *testing.T) {
 	for name, from := range map[string]secret.Source{
 		"file":     from,
 		"variable": {Variable: secret.NewText(string(text)), File: filepath.Join(t.TempDir(), "none")},
-		"variable before file": {Variable: secret.NewText(strings.TrimSpace(string(text))),
-			File: writeKey(t, generated())},
+		"variable before file": {
+			Variable: secret.NewText(strings.TrimSpace(string(text))),
+			File:     writeKey(t, generated()),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root, err := openRoot(t, db, from)
@@ -207,8 +209,14 @@ func TestRootKey_DoesNotPrint(t *testing.T) {
 	raw := strings.Repeat(planted, 3)[:32]
 	key, err := secret.ParseRootKey(secret.NewText(base64.StdEncoding.EncodeToString([]byte(raw))))
 	noError(t, err)
-	for _, v := range []any{key, *key, secret.Root{Key: key}, struct{ k *secret.RootKey }{key}, struct{ k secret.RootKey }{*key},
-		secret.Source{Variable: secret.NewText(planted)}, struct{ s secret.Source }{secret.Source{Variable: secret.NewText(planted)}}} {
+	for _, v := range []any{
+		key, *key,
+		secret.Root{Key: key},
+		struct{ k *secret.RootKey }{key},
+		struct{ k secret.RootKey }{*key},
+		secret.Source{Variable: secret.NewText(planted)},
+		struct{ s secret.Source }{secret.Source{Variable: secret.NewText(planted)}},
+	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
 			text := fmt.Sprintf(verb, v)
 			hides(t, verb, text)

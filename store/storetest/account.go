@@ -35,8 +35,10 @@ func runAccount(t *testing.T, open func(t *testing.T) *store.DB) {
 }
 
 func ada() *account.User {
-	return &account.User{ID: account.NewID(), Kind: account.Individual, CreatedAt: noon, Username: "ada", Email: "ada@example.org",
-		AppUserID: "u-1", PasswordHash: secret.NewText("$argon2id$of ada")}
+	return &account.User{
+		ID: account.NewID(), Kind: account.Individual, CreatedAt: noon, Username: "ada", Email: "ada@example.org",
+		AppUserID: "u-1", PasswordHash: secret.NewText("$argon2id$of ada"),
+	}
 }
 
 func acme() *account.User {

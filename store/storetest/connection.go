@@ -48,13 +48,17 @@ func users(t *testing.T, db *store.DB) (mine, theirs account.Actor) {
 }
 
 func credentialOf(a account.Actor) *connection.Credential {
-	return &connection.Credential{ID: connection.NewCredentialID(), Owner: a.Owner, Module: "crm", Status: connection.OK, Sealed: "v1.sealed",
-		Version: 1, ExpiresAt: noon.Add(time.Hour), RenewAt: noon.Add(59 * time.Minute), CreatedAt: noon, UpdatedAt: noon}
+	return &connection.Credential{
+		ID: connection.NewCredentialID(), Owner: a.Owner, Module: "crm", Status: connection.OK, Sealed: "v1.sealed",
+		Version: 1, ExpiresAt: noon.Add(time.Hour), RenewAt: noon.Add(59 * time.Minute), CreatedAt: noon, UpdatedAt: noon,
+	}
 }
 
 func entityOf(c *connection.Credential, external string) *connection.Entity {
-	return &connection.Entity{ID: connection.NewEntityID(), Owner: c.Owner, Module: c.Module, Credential: c.ID, ExternalID: external,
-		SubType: "org", Name: "Acme", Details: json.RawMessage(`{"plan":"pro"}`), Status: connection.OK, CreatedAt: noon, UpdatedAt: noon}
+	return &connection.Entity{
+		ID: connection.NewEntityID(), Owner: c.Owner, Module: c.Module, Credential: c.ID, ExternalID: external,
+		SubType: "org", Name: "Acme", Details: json.RawMessage(`{"plan":"pro"}`), Status: connection.OK, CreatedAt: noon, UpdatedAt: noon,
+	}
 }
 
 // linked saves a credential with one entity.
@@ -157,8 +161,10 @@ func foreignConnection(t *testing.T, db *store.DB) {
 }
 
 func stateOf(a account.Actor, first byte, at time.Time) *connection.State {
-	return &connection.State{Hash: connection.StateHash{first}, Owner: a.Owner, User: a.User, Module: "crm", Sealed: "v1.sealed",
-		CreatedAt: at, ExpiresAt: at.Add(10 * time.Minute)}
+	return &connection.State{
+		Hash: connection.StateHash{first}, Owner: a.Owner, User: a.User, Module: "crm", Sealed: "v1.sealed",
+		CreatedAt: at, ExpiresAt: at.Add(10 * time.Minute),
+	}
 }
 
 func stateTakenOnce(t *testing.T, db *store.DB) {

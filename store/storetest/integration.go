@@ -65,9 +65,11 @@ func connected(t *testing.T, db *store.DB, o account.Owner) connection.EntityID 
 
 func newIntegration(t *testing.T, db *store.DB, o account.Owner) *integration.Integration {
 	t.Helper()
-	return &integration.Integration{ID: integration.NewID(), Owner: o, Plugin: "sync", Version: "1.0.0", Status: abi.StatusEnabled,
+	return &integration.Integration{
+		ID: integration.NewID(), Owner: o, Plugin: "sync", Version: "1.0.0", Status: abi.StatusEnabled,
 		Config: json.RawMessage(`{"a":1}`), Complete: true, Members: []integration.Member{{Role: "crm", Entity: connected(t, db, o)}},
-		CreatedAt: noon, UpdatedAt: noon}
+		CreatedAt: noon, UpdatedAt: noon,
+	}
 }
 
 func jobFor(in *integration.Integration) job.New {
@@ -204,8 +206,10 @@ func integrationStale(t *testing.T, db *store.DB) {
 func integrationRedelivery(t *testing.T, db *store.DB) {
 	in := created(t, db, ownerA)
 	for i, want := range []bool{false, true, true} {
-		e := &integration.Event{ID: integration.EventID(fmt.Sprint("evt_", i)), Integration: in.ID, Owner: ownerA, Webhook: "w", Dedupe: "same",
-			Data: abi.WebhookEvent{Webhook: "w", Text: "body"}, ReceivedAt: noon}
+		e := &integration.Event{
+			ID: integration.EventID(fmt.Sprint("evt_", i)), Integration: in.ID, Owner: ownerA, Webhook: "w", Dedupe: "same",
+			Data: abi.WebhookEvent{Webhook: "w", Text: "body"}, ReceivedAt: noon,
+		}
 		existed, err := db.ReceiveEvent(t.Context(), e, jobFor(in), 100)
 		if err != nil || existed != want {
 			t.Errorf("delivery %d: existed %v, %v", i, existed, err)
@@ -280,8 +284,10 @@ func integrationKeys(t *testing.T, db *store.DB) {
 func integrationSettle(t *testing.T, db *store.DB) {
 	in := created(t, db, ownerA)
 	j := claim(t, db, 1)[0]
-	settle(t, db, j, job.Settlement{State: job.Halted, Error: "no", With: &integration.Settled{Owner: ownerA, Integration: in.ID, Status: abi.StatusError,
-		From: []abi.Status{abi.StatusEnabled}, Messages: []integration.Message{{Level: abi.MessageLevelError, Title: "no", At: noon}}}})
+	settle(t, db, j, job.Settlement{State: job.Halted, Error: "no", With: &integration.Settled{
+		Owner: ownerA, Integration: in.ID, Status: abi.StatusError,
+		From: []abi.Status{abi.StatusEnabled}, Messages: []integration.Message{{Level: abi.MessageLevelError, Title: "no", At: noon}},
+	}})
 	got, err := db.IntegrationByID(t.Context(), ownerA, in.ID)
 	if err != nil || got.Status != abi.StatusError {
 		t.Errorf("record %+v, %v", got, err)
@@ -302,8 +308,10 @@ func integrationBorn(t *testing.T, db *store.DB) {
 	if err := db.SaveIntegration(t.Context(), in, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	settle(t, db, j, job.Settlement{State: job.Done, With: &integration.Settled{Owner: ownerA, Integration: in.ID, Born: true,
-		From: []abi.Status{abi.StatusInCreation}}})
+	settle(t, db, j, job.Settlement{State: job.Done, With: &integration.Settled{
+		Owner: ownerA, Integration: in.ID, Born: true,
+		From: []abi.Status{abi.StatusInCreation},
+	}})
 	if got, err := db.IntegrationByID(t.Context(), ownerA, in.ID); err != nil || got.Status != abi.StatusEnabled {
 		t.Errorf("born %+v, %v", got, err)
 	}

@@ -25,7 +25,8 @@ func runPlugin(t *testing.T, open func(t *testing.T) *store.DB) {
 func grantOf(digest plugin.Digest) *plugin.Grant {
 	return &plugin.Grant{Name: "crm", Digest: digest, By: "ada", At: noon, Ask: plugin.Ask{
 		Capabilities: []string{"http"}, Hosts: []plugin.Host{{Pattern: "{{settings.url}}", Default: "https://a.example", WithoutCredential: true}},
-		Limits: plugin.Limits{TimeoutMS: 1, MemoryBytes: 1 << 40, OutputBytes: 3}, Secrets: []string{"settings.key"}}}
+		Limits: plugin.Limits{TimeoutMS: 1, MemoryBytes: 1 << 40, OutputBytes: 3}, Secrets: []string{"settings.key"},
+	}}
 }
 
 func grantsComeBackAsSaved(t *testing.T, s plugin.Store) {

@@ -40,8 +40,10 @@ func install(t *testing.T) *installation {
 		t.Fatalf("%v; run make build wasm first", err)
 	}
 	dir := t.TempDir()
-	in := &installation{program: path, data: filepath.Join(dir, "data"), plugins: filepath.Join(dir, "plugins"),
-		log: filepath.Join(dir, "log"), address: freeAddress(t)}
+	in := &installation{
+		program: path, data: filepath.Join(dir, "data"), plugins: filepath.Join(dir, "plugins"),
+		log: filepath.Join(dir, "log"), address: freeAddress(t),
+	}
 	check(t, os.Mkdir(in.plugins, 0o700))
 	t.Cleanup(func() {
 		in.end()

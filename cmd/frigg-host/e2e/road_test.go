@@ -77,8 +77,10 @@ func newRoad(t *testing.T) *road {
 	behindTap := *server
 	behindTap.URL = r.giteaTap.URL
 	r.gitea = &behindTap
-	for text, name := range map[string]string{r.url(): "http://frigg", server.URL: "http://gitea", r.giteaTap.URL: "http://gitea",
-		r.stripeTap.URL: "http://stripe", r.plugins: "PLUGINS", r.data: "DATA"} {
+	for text, name := range map[string]string{
+		r.url(): "http://frigg", server.URL: "http://gitea", r.giteaTap.URL: "http://gitea",
+		r.stripeTap.URL: "http://stripe", r.plugins: "PLUGINS", r.data: "DATA",
+	} {
 		r.page.call(text, name)
 	}
 	return r

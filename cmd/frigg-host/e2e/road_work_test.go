@@ -137,8 +137,10 @@ func (r *road) event(t *testing.T, customer, name string) []byte {
 	var object map[string]any
 	check(t, json.Unmarshal(a.Body, &object))
 	object["id"], object["name"], object["email"] = customer, name, customer+"@example.com"
-	body, err := json.Marshal(map[string]any{"id": "evt_of_" + customer, "object": "event", "type": "customer.created", "livemode": false,
-		"created": time.Now().Unix(), "api_version": "2026-08-26.dahlia", "data": map[string]any{"object": object}})
+	body, err := json.Marshal(map[string]any{
+		"id": "evt_of_" + customer, "object": "event", "type": "customer.created", "livemode": false,
+		"created": time.Now().Unix(), "api_version": "2026-08-26.dahlia", "data": map[string]any{"object": object},
+	})
 	check(t, err)
 	return body
 }

@@ -44,8 +44,10 @@ func perform(ctx context.Context, text string, in io.Reader, out io.Writer) erro
 	if err := json.Unmarshal([]byte(text), &do); err != nil {
 		return err
 	}
-	h, err := host.New(ctx, host.Config{DataDir: do.Data, PluginsDir: do.Plugins, Offline: true,
-		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	h, err := host.New(ctx, host.Config{
+		DataDir: do.Data, PluginsDir: do.Plugins, Offline: true,
+		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	})
 	if err != nil {
 		return err
 	}

@@ -38,8 +38,10 @@ const (
 	sectionCode     sectionID = 10
 )
 
-var sectionNames = [...]string{"custom", "type", "import", "function", "table", "memory", "global", "export", "start",
-	"element", "code", "data", "data count", "tag"}
+var sectionNames = [...]string{
+	"custom", "type", "import", "function", "table", "memory", "global", "export", "start",
+	"element", "code", "data", "data count", "tag",
+}
 
 // sectionOrder is the place of a section; each but custom ones appears at most once, in this order.
 var sectionOrder = [...]int{0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 11, 6}
