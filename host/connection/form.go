@@ -60,7 +60,7 @@ func valuesOf(filled map[string]any, secrets []string) map[string]value {
 			text = string(b)
 		}
 		at := pointer.Of(name)
-		hidden := slices.ContainsFunc(secrets, func(s string) bool { return s == "" || s == at || strings.HasPrefix(s, at+"/") })
+		hidden := slices.ContainsFunc(secrets, func(s string) bool { return s == at || strings.HasPrefix(s, at+"/") })
 		out[name] = value{secret.NewText(text), hidden}
 	}
 	return out

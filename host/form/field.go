@@ -23,9 +23,6 @@ type Fields struct {
 // Secret lists the places of secrets, outer ones before inner ones.
 func (f Fields) Secret() []string { return slices.Sorted(maps.Keys(f.secret)) }
 
-// IsSecret reports whether a secret stands at a place.
-func (f Fields) IsSecret(at string) bool { return f.secret[at] }
-
 // Knows reports whether the form has a field at a place.
 func (f Fields) Knows(at string) bool { return f.known[at] }
 
@@ -69,7 +66,7 @@ func (w *walk) judge(schema, value any, at []string, chain int) {
 		w.err = errors.New("the schema refers to itself without end, or is nested too deep")
 		return
 	}
-	if s["format"] == "password" {
+	if s["format"] == "password" && len(at) > 0 { // the whole is an object, and no secret
 		w.out.secret[pointer.Of(at...)] = true
 	}
 	w.weigh(s, value)

@@ -138,7 +138,7 @@ func (in *Input) encode() []byte {
 // Settle asks for a form again and again, with more fields each time, until it says nothing new of the input, and returns
 // the last one. ask is given what Told is to be asked for.
 func (in *Input) Settle(ask func(all bool) (abi.Form, error)) (abi.Form, error) {
-	all := in.Claimed()
+	all := in.claimed()
 	for round := 0; ; round++ {
 		f, err := ask(all)
 		if err != nil {
@@ -153,13 +153,13 @@ func (in *Input) Settle(ask func(all bool) (abi.Form, error)) (abi.Form, error) 
 		case !more:
 			all = true
 		default:
-			all = in.Claimed()
+			all = in.claimed()
 		}
 	}
 }
 
-// Claimed reports that forms have every field.
-func (in *Input) Claimed() bool { return len(in.known) == len(in.values) }
+// claimed reports that forms have every field.
+func (in *Input) claimed() bool { return len(in.known) == len(in.values) }
 
 // Secret lists the places that forms call secret, outer ones before inner ones.
 func (in *Input) Secret() []string { return Fields{secret: in.secrets}.Secret() }
