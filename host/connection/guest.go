@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/plugin"
@@ -11,8 +12,24 @@ import (
 func guestCall[Out any](ctx context.Context, c *conn, export string, in any, opt CallOptions) (Out, error) {
 	return plugin.Invoke[Out](ctx, c.s.caller, plugin.Call{
 		Plugin: c.m.Plugin, Export: export, Can: c.capabilities(opt),
-		Timeout: opt.Timeout, Log: opt.Log,
+		Timeout: opt.Timeout, Log: c.lines(opt),
 	}, in)
+}
+
+// lines takes what the module's guest logs: into the log of the run that it is a part of, under the module's name, else into
+// the host's.
+func (c *conn) lines(opt CallOptions) func(level, message string) {
+	if opt.Log != nil {
+		return func(level, message string) { opt.Log(level, c.m.Name+": "+message) }
+	}
+	log := c.s.log.With("owner", string(c.owner), "plugin", c.m.Name)
+	return func(level, message string) {
+		var l slog.Level
+		if l.UnmarshalText([]byte(level)) != nil {
+			l = slog.LevelInfo
+		}
+		log.Log(context.Background(), l, "guest: "+message)
+	}
 }
 
 // capabilities are those that the manifest asks for; a plugin that serves calls has been granted them.

@@ -83,7 +83,7 @@ func TestCallMethod_RunsTheGuestOnItsConnection(t *testing.T) {
 	if _, body := r.vendor.lastCall(); body != "webhook-secret" {
 		t.Errorf("the vendor got %q", body)
 	}
-	if diff := cmp.Diff([]string{"info working"}, lines); diff != "" {
+	if diff := cmp.Diff([]string{"info crm: working"}, lines); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -26,7 +26,7 @@ type CallOptions struct {
 	// Key returns the idempotency key of a write. request identifies its content and is the same in every try. "" or a nil
 	// Key leave it to chance.
 	Key func(request string) string
-	// Log receives the lines of a nested guest; nil discards them.
+	// Log receives the lines of a nested guest; nil is the log of the host.
 	Log func(level, message string)
 	// Timeout of the whole; 0 is the manifest's for a request and the contract's for a call.
 	Timeout time.Duration

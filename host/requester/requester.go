@@ -211,10 +211,10 @@ func (r *Requester) Do(ctx context.Context, p Policy, req Request, auth Authoriz
 	attrs := []slog.Attr{slog.String("method", c.first.method), slog.String("host", c.host), slog.Duration("took", r.cfg.Now().Sub(began))}
 	if err != nil {
 		failed := c.fail(ctx, err)
-		r.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "request failed", append(attrs, slog.String("kind", string(failed.Kind)))...)
+		r.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "request to a vendor failed", append(attrs, slog.String("kind", string(failed.Kind)))...)
 		return nil, failed
 	}
-	r.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "request", append(attrs, slog.Int("status", res.Status))...)
+	r.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "request to a vendor", append(attrs, slog.Int("status", res.Status))...)
 	return res, nil
 }
 

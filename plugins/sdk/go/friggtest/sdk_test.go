@@ -376,9 +376,10 @@ func TestLog_ReachesTheHostAsText(t *testing.T) {
 		log := c.Log().With("customer", "cus_1")
 		log.Info("opened", "issue", 5)
 		log.WithGroup("g").Error("failed", "err", errors.New("no disk"))
+		log.Warn("alone", "level", "mine")
 		return nil
 	})
-	want := []string{`INFO msg=opened customer=cus_1 issue=5`, `ERROR msg=failed customer=cus_1 g.err="no disk"`}
+	want := []string{`INFO opened customer=cus_1 issue=5`, `ERROR failed customer=cus_1 g.err="no disk"`, "WARN alone customer=cus_1 level=mine"}
 	if diff := cmp.Diff(want, h.Logs); diff != "" {
 		t.Error(diff)
 	}

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
+	"time"
 )
 
-// Logger returns a logger whose lines go to the host, as text without time and level, which the host adds.
+// Logger returns a logger whose lines go to the host: the message and its attributes, without time and level, which the host
+// adds.
 func Logger(h Host) *slog.Logger { return slog.New(newLogHandler(h)) }
 
 type logHandler struct {
@@ -23,23 +26,18 @@ type line struct {
 
 func newLogHandler(h Host) *logHandler {
 	l := &line{}
-	text := slog.NewTextHandler(&l.buf, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: withoutTimeAndLevel})
-	return &logHandler{Handler: text, host: h, line: l}
-}
-
-func withoutTimeAndLevel(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
-		return slog.Attr{}
-	}
-	return a
+	return &logHandler{Handler: slog.NewTextHandler(&l.buf, &slog.HandlerOptions{Level: slog.LevelDebug}), host: h, line: l}
 }
 
 func (l *logHandler) Handle(ctx context.Context, r slog.Record) error {
+	bare := slog.NewRecord(time.Time{}, r.Level, "", 0)
+	r.Attrs(func(a slog.Attr) bool { bare.AddAttrs(a); return true })
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()
 	l.line.buf.Reset()
-	err := l.Handler.Handle(ctx, r)
-	l.host.log(r.Level, string(bytes.TrimSuffix(l.line.buf.Bytes(), []byte("\n"))))
+	err := l.Handler.Handle(ctx, bare)
+	_, attributes, _ := strings.Cut(l.line.buf.String(), ` msg=""`)
+	l.host.log(r.Level, r.Message+strings.TrimSuffix(attributes, "\n"))
 	return err
 }
 
