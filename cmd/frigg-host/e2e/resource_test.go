@@ -56,7 +56,10 @@ func startResource(t *testing.T, op *lab.OP) *resource {
 		}
 		mux.ServeHTTP(w, q)
 	}))
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // ends what is silent
+		server.Close()
+	})
 	r.URL = server.URL
 	return r
 }

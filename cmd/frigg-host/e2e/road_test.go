@@ -29,6 +29,7 @@ type road struct {
 
 const (
 	repository    = "customers"
+	otherRepo     = "others"
 	signingSecret = "whsec_5ecretOfTheEndToEndTests"
 	giteaTokenTTL = 6 * time.Second
 )
@@ -55,6 +56,7 @@ func TestRoad(t *testing.T) {
 		{"Nothing of Ada's exists for Mallory", r.keepOut},
 		{"kill -9 before Gitea heard of the issue", r.killBefore},
 		{"kill -9 after Gitea opened the issue, with another event acknowledged and not begun", r.killAfter},
+		{"kill -9 while the webhook moves to another repository", r.killMoving},
 		{"The host stops and starts again", r.restart},
 		{"Ada removes everything, and Gitea's webhook goes too", r.remove},
 		{"No secret is in the data folder, the log or an answer", r.findNoSecrets},
@@ -72,7 +74,7 @@ func newRoad(t *testing.T) *road {
 	r := &road{installation: install(t), page: newPage(t, "The road"), stripe: lab.StartStripe(t), secrets: map[string]string{}}
 	server := lab.StartGitea(t, lab.GiteaOptions{AccessTokenTTL: giteaTokenTTL})
 	server.CreateRepo(t, repository)
-	server.CreateRepo(t, "other")
+	server.CreateRepo(t, otherRepo)
 	r.giteaTap, r.stripeTap = tapOf(t, server.URL), tapOf(t, r.stripe.URL)
 	behindTap := *server
 	behindTap.URL = r.giteaTap.URL
@@ -81,7 +83,7 @@ func newRoad(t *testing.T) *road {
 		r.url(): "http://frigg", server.URL: "http://gitea", r.giteaTap.URL: "http://gitea",
 		r.stripeTap.URL: "http://stripe", r.plugins: "PLUGINS", r.data: "DATA",
 	} {
-		r.page.call(text, name)
+		r.page.alias(text, name)
 	}
 	return r
 }

@@ -28,7 +28,7 @@ func (r *road) createIntegration(t *testing.T) {
 
 	var form struct{ JSONSchema schema }
 	r.ada.must(t, http.StatusOK, http.MethodGet, r.path("/config/options"), nil, &form)
-	if got := form.JSONSchema.options("repository"); !slices.Contains(got, "lab/"+repository) || !slices.Contains(got, "lab/other") {
+	if got := form.JSONSchema.options("repository"); !slices.Contains(got, "lab/"+repository) || !slices.Contains(got, "lab/"+otherRepo) {
 		t.Fatalf("the form offers the repositories %q", got)
 	}
 	r.ada.refused(t, http.StatusBadRequest, http.MethodPatch, r.path(""), config(map[string]any{"repository": "lab/nowhere"}), "repository")
@@ -40,10 +40,7 @@ func (r *road) createIntegration(t *testing.T) {
 	if got := r.ada.read(t, r.id).Config["stripe_webhook_secret"]; got != "[secret]" {
 		t.Errorf("the configuration shows %v", got)
 	}
-	if hooks := r.hooks(t); len(hooks) != 1 || !strings.HasPrefix(hooks[0], r.url()) {
-		t.Fatalf("webhooks in Gitea: %q", hooks)
-	}
-	r.page.say("Gitea has one webhook in `lab/%s`: `%s`.", repository, r.hooks(t)[0])
+	r.page.say("Gitea has one webhook in `lab/%s`: `%s`.", repository, r.hook(t, repository))
 	for _, s := range r.giteaTap.requests(http.MethodPost, "/api/v1/repos/lab/"+repository+"/hooks") {
 		var made struct{ Config struct{ Secret string } }
 		check(t, json.Unmarshal([]byte(s.Body), &made))
@@ -55,11 +52,11 @@ func (r *road) path(rest string) string { return "/api/integrations/" + r.id + r
 
 func config(values map[string]any) map[string]any { return map[string]any{"config": values} }
 
-// hooks are the addresses of the webhooks in the repository.
-func (r *road) hooks(t *testing.T) []string {
+// hooks are the addresses of the webhooks in a repository.
+func (r *road) hooks(t *testing.T, repo string) []string {
 	t.Helper()
 	var hooks []struct{ Config struct{ URL string } }
-	r.askGitea(t, http.MethodGet, "/repos/lab/"+repository+"/hooks", &hooks)
+	r.askGitea(t, http.MethodGet, "/repos/lab/"+repo+"/hooks", &hooks)
 	var addresses []string
 	for _, h := range hooks {
 		addresses = append(addresses, h.Config.URL)
@@ -67,7 +64,17 @@ func (r *road) hooks(t *testing.T) []string {
 	return addresses
 }
 
-// askGitea calls Gitea's API as its administrator, past the tap's eyes on the host.
+// hook is the one webhook in a repository. None, two and one of somebody else fail t.
+func (r *road) hook(t *testing.T, repo string) string {
+	t.Helper()
+	hooks := r.hooks(t, repo)
+	if len(hooks) != 1 || !strings.HasPrefix(hooks[0], r.url()+"/") {
+		t.Fatalf("webhooks in lab/%s: %q", repo, hooks)
+	}
+	return hooks[0]
+}
+
+// askGitea calls Gitea's API as its administrator.
 func (r *road) askGitea(t *testing.T, method, path string, out any) {
 	t.Helper()
 	req, err := http.NewRequest(method, r.gitea.URL+"/api/v1"+path, nil)
@@ -110,16 +117,16 @@ func (r *road) runActions(t *testing.T) {
 	}
 }
 
-// issuesOf are the issues in Gitea that the integration opened for a customer.
-func (r *road) issuesOf(t *testing.T, customer string) []lab.Issue {
+// issuesOf are the issues in a repository that the integration opened for a customer.
+func (r *road) issuesOf(t *testing.T, repo, customer string) []lab.Issue {
 	t.Helper()
-	return slices.DeleteFunc(r.gitea.Issues(t, repository), func(i lab.Issue) bool { return !strings.Contains(i.Body, customer+" -->") })
+	return slices.DeleteFunc(r.gitea.Issues(t, repo), func(i lab.Issue) bool { return !strings.Contains(i.Body, customer+" -->") })
 }
 
-// issueOf is the one issue of a customer. None and two fail t.
+// issueOf is the one issue of a customer, in whichever repository. None and two fail t.
 func (r *road) issueOf(t *testing.T, customer string) lab.Issue {
 	t.Helper()
-	issues := r.issuesOf(t, customer)
+	issues := append(r.issuesOf(t, repository, customer), r.issuesOf(t, otherRepo, customer)...)
 	if len(issues) != 1 {
 		t.Fatalf("%d issues of %s: %+v", len(issues), customer, issues)
 	}
@@ -214,6 +221,16 @@ func (r *road) written(t *testing.T, customer string) []seen {
 		}
 	}
 	return all
+}
+
+// onboarding is what Stripe was told last of a customer.
+func (r *road) onboarding(t *testing.T, customer string) string {
+	t.Helper()
+	written := r.written(t, customer)
+	if len(written) == 0 {
+		return ""
+	}
+	return written[len(written)-1].form(t).Get("metadata[onboarding]")
 }
 
 func (r *road) receiveGitea(t *testing.T) {

@@ -68,9 +68,13 @@ func tapOf(t *testing.T, vendor string) *tap {
 			r.Out.Header.Del("Accept-Encoding") // so that answers can be read here
 		},
 		ModifyResponse: func(res *http.Response) error { return p.passing(res) },
+		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.take(proxy, w, r) }))
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // ends what is held
+		server.Close()
+	})
 	p.URL = server.URL
 	return p
 }

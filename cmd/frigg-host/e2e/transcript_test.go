@@ -48,8 +48,8 @@ func newPage(t *testing.T, chapter string) *page {
 	return p
 }
 
-// call lets a text stand under a name, an address also where it is escaped or without its scheme.
-func (p *page) call(text, name string) {
+// alias lets a text stand under a name, an address also where it is escaped or without its scheme.
+func (p *page) alias(text, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known = append(p.known, text, name, url.QueryEscape(text), url.QueryEscape(name))
