@@ -62,20 +62,30 @@ func enqueue(tx *Tx, n job.New) (id job.ID, existed bool, err error) {
 	return n.ID, false, err
 }
 
+// claimJobs walks the lanes that have something waiting by their index, and takes the oldest due job of each idle one:
+// first those of owners for whom least is running. A deep backlog in one lane costs no more than a shallow one.
+const claimJobs = `UPDATE jobs SET state = 'running', epoch = epoch + 1, attempt = attempt + 1, lease_owner = $1, lease_until = $2
+	WHERE id IN (
+		WITH RECURSIVE waiting (lane) AS (
+			SELECT min(lane) FROM jobs WHERE state = 'queued'
+			UNION ALL
+			SELECT (SELECT min(lane) FROM jobs WHERE state = 'queued' AND lane > waiting.lane) FROM waiting WHERE waiting.lane IS NOT NULL
+		), heads (id) AS (
+			SELECT (SELECT id FROM jobs WHERE state = 'queued' AND lane = waiting.lane AND run_at <= $3 ORDER BY id LIMIT 1)
+			FROM waiting WHERE waiting.lane IS NOT NULL
+			AND NOT EXISTS (SELECT 1 FROM jobs WHERE lane = waiting.lane AND state = 'running')
+		)
+		SELECT head.id FROM heads JOIN jobs AS head ON head.id = heads.id
+		ORDER BY (SELECT count(*) FROM jobs AS busy WHERE busy.owner = head.owner AND busy.state = 'running'), head.id LIMIT $4)
+	RETURNING ` + jobColumns
+
 func (db *DB) ClaimJobs(ctx context.Context, worker string, now, leaseUntil time.Time, n int) (jobs []*job.Job, err error) {
 	idle, err := db.nothingDue(ctx, now)
 	if err != nil || idle {
 		return nil, err
 	}
 	err = db.Write(ctx, func(tx *Tx) error {
-		jobs, err = Many(tx, scanJob, `UPDATE jobs SET state = 'running', epoch = epoch + 1, attempt = attempt + 1, lease_owner = $1, lease_until = $2
-			WHERE id IN (
-				SELECT min(id) FROM jobs AS due
-				WHERE state = 'queued' AND run_at <= $3
-				AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.lane = due.lane AND other.state = 'running')
-				GROUP BY lane, owner
-				ORDER BY (SELECT count(*) FROM jobs AS busy WHERE busy.owner = due.owner AND busy.state = 'running'), min(id) LIMIT $4)
-			RETURNING `+jobColumns, worker, micros(&leaseUntil), micros(&now), n)
+		jobs, err = Many(tx, scanJob, claimJobs, worker, micros(&leaseUntil), micros(&now), n)
 		return err
 	})
 	if err != nil {

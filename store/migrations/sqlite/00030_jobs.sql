@@ -21,7 +21,7 @@ CREATE TABLE jobs (
 ) STRICT;
 
 CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'queued';
-CREATE INDEX jobs_waiting ON jobs (lane) WHERE state = 'queued';
+CREATE INDEX jobs_waiting ON jobs (lane, id, run_at) WHERE state = 'queued';
 CREATE INDEX jobs_enqueued ON jobs (lane) WHERE state = 'queued' AND unique_key IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (lane) WHERE state = 'running';
 CREATE INDEX jobs_busy ON jobs (owner) WHERE state = 'running';
