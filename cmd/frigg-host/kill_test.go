@@ -107,8 +107,10 @@ type killing struct {
 }
 
 func newKilling(t *testing.T, random *rand.Rand) *killing {
-	return &killing{t: t, random: random, dir: t.TempDir(), listen: freeAddress(t), vendor: newRecorder(t), up: make(chan struct{}),
-		ledger: ledger{acknowledged: map[string]bool{}}, credit: make(chan struct{}, deliveries)}
+	return &killing{
+		t: t, random: random, dir: t.TempDir(), listen: freeAddress(t), vendor: newRecorder(t), up: make(chan struct{}),
+		ledger: ledger{acknowledged: map[string]bool{}}, credit: make(chan struct{}, deliveries),
+	}
 }
 
 // keyModule is an API module that has no code: all it does is data.
@@ -143,8 +145,10 @@ func (k *killing) prepare() {
 	k.call("POST", "/api/authorize", map[string]any{"entityType": "probe-key", "data": map[string]string{"key": "the key of ada"}}, &connected)
 	for range lanes {
 		var made struct{ ID string }
-		k.call("POST", "/api/integrations", map[string]any{"entities": []string{connected.Entity},
-			"config": map[string]string{"type": "flow", "typed_webhook_secret": "webhook secret"}}, &made)
+		k.call("POST", "/api/integrations", map[string]any{
+			"entities": []string{connected.Entity},
+			"config":   map[string]string{"type": "flow", "typed_webhook_secret": "webhook secret"},
+		}, &made)
 		k.flows = append(k.flows, made.ID)
 	}
 	k.idle()
@@ -489,8 +493,10 @@ func TestKill_TheJudgementSeesWrongHosts(t *testing.T) {
 	if found := run(host{}).problems(); len(found) > 0 {
 		t.Errorf("a good host: %v", found)
 	}
-	for name, wrong := range map[string]host{"acknowledges before the commit": {acknowledgeFirst: true}, "settles before the work": {settleFirst: true},
-		"repeats with another key": {freshKeys: true}} {
+	for name, wrong := range map[string]host{
+		"acknowledges before the commit": {acknowledgeFirst: true}, "settles before the work": {settleFirst: true},
+		"repeats with another key": {freshKeys: true},
+	} {
 		if len(run(wrong).problems()) != 10 {
 			t.Errorf("a host that %s goes unseen", name)
 		}

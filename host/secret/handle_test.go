@@ -94,7 +94,7 @@ func TestHandles_DoNotPrintTheirSecrets(t *testing.T) {
 	t.Parallel()
 	h := NewHandles()
 	handle := h.Issue(NewText("plant-7f3a"))
-	text, _ := json.Marshal(any(h))
+	text, _ := json.Marshal(struct{ Of any }{h}) // as a part of something else
 	if all := fmt.Sprintf("%v %+v %s %s", h.byHandle, h.byHandle, text, handle); strings.Contains(all, "plant-7f3a") {
 		t.Errorf("printed: %s", all)
 	}
