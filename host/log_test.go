@@ -25,3 +25,16 @@ func TestLog_GuestsAreNamed(t *testing.T) {
 		t.Error("requests to vendors are not logged")
 	}
 }
+
+// Why a webhook was refused is for the operator too: the vendor will not tell.
+func TestLog_RefusedWebhooksAreExplained(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, plugins(t, ""), nil)
+	c := r.user("ada", "correct horse")
+	id := c.keyFlow(map[string]any{"typed_webhook_secret": "webhook secret"})
+	o := &ordeal{rig: r, haystack: newHaystack(), ada: c, flow: id}
+	o.post(http.StatusUnauthorized, "typed", "another secret", "1")
+	if !r.log.hasLine("level=WARN", `msg="webhook refused"`, "integration="+string(id), "plugin=flow", "webhook=typed", "it does not match the body and this webhook's secret") {
+		t.Errorf("no line says why in\n%s", r.log)
+	}
+}

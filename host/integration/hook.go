@@ -63,7 +63,7 @@ func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name st
 	case w.Verify:
 		answer, drop, err := s.askReceiver(ctx, p, record, key, e, in)
 		if err != nil {
-			return abi.HTTPReply{}, err
+			return abi.HTTPReply{}, s.refused(ctx, record, w, err)
 		}
 		if answer != nil {
 			reply = *answer
@@ -73,10 +73,10 @@ func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name st
 		}
 	case hook != nil && hook.Signature != nil:
 		if err := verify(*hook.Signature, key, in, s.Now()); err != nil {
-			return abi.HTTPReply{}, err
+			return abi.HTTPReply{}, s.refused(ctx, record, w, err)
 		}
 	case subtle.ConstantTimeCompare([]byte(in.Query.Get(keyParameter)), []byte(key.Reveal())) != 1:
-		return abi.HTTPReply{}, badSignature("the address lacks its key; use the whole URL that the integration gave")
+		return abi.HTTPReply{}, s.refused(ctx, record, w, badSignature("the address lacks its key; use the whole URL that the integration gave"))
 	}
 	event := w.Event
 	if event == "" {
@@ -94,6 +94,13 @@ func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name st
 		s.wake()
 	}
 	return reply, nil
+}
+
+// refused tells the operator of a webhook that a record did not take: the answer, which only the vendor sees, says no more.
+func (s *Service) refused(ctx context.Context, record *Integration, w abi.Webhook, err error) error {
+	s.Log.WarnContext(ctx, "webhook refused", "op", "integration.Receive", "owner", string(record.Owner), "integration", string(record.ID),
+		"plugin", record.Plugin, "webhook", w.Name, "err", err)
+	return err
 }
 
 // event is what is stored of a request.
