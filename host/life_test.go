@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -41,6 +42,21 @@ func TestHost_StartAndStopLeaveNoGoroutine(t *testing.T) {
 			goleak.VerifyNone(t, before)
 		})
 	}
+}
+
+func TestHost_StoppedBeforeItBeganIsACleanStop(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	h, err := host.New(context.Background(), host.Config{DataDir: filepath.Join(dir, "data"), PluginsDir: filepath.Join(dir, "plugins")})
+	must(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := h.Run(ctx, listener); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	must(t, h.Close())
 }
 
 // What runs when the host stops is let finish; what waits stays for the next start.

@@ -78,6 +78,9 @@ func (w *Workers) Wake() {
 func (w *Workers) Run(ctx context.Context, grace time.Duration) error {
 	w.init()
 	if err := w.recover(ctx, w.Alone); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before there was anything to do
+		}
 		return err
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -83,6 +83,20 @@ func (b *bench) until(t *testing.T, id job.ID, state job.State) *job.Job {
 	return nil
 }
 
+func TestWorkers_StoppedBeforeTheyBeganIsACleanStop(t *testing.T) {
+	db, err := store.Open(t.Context(), store.Config{DSN: filepath.Join(t.TempDir(), "jobs.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	w := &job.Workers{Store: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), Alone: true}
+	if err := w.Run(ctx, time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWorkers_TryAgainAndBuryWhatKeepsFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tries atomic.Int32
