@@ -50,11 +50,11 @@ func TestTestAuth_TellsRefusedFromDown(t *testing.T) {
 func TestListCalendars_LeavesOutWhatIsNone(t *testing.T) {
 	m := connect(t, multistatus(`
 		<d:response><d:href>/remote.php/ada/cal/</d:href><d:propstat><d:prop><d:resourcetype><d:collection/></d:resourcetype></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>
-		<d:response><d:href>/remote.php/ada/cal/work/</d:href><d:propstat><d:prop><d:displayname>Work</d:displayname><d:resourcetype><d:collection/><c:calendar/></d:resourcetype>
+		<d:response><d:href>/remote.php/ada/cal/tasks/</d:href><d:propstat><d:prop><d:displayname>Work</d:displayname><d:resourcetype><d:collection/><c:calendar/></d:resourcetype>
 			<c:supported-calendar-component-set><c:comp name="VEVENT"/></c:supported-calendar-component-set></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>
 			<d:propstat><d:prop><d:displayname>not found</d:displayname></d:prop><d:status>HTTP/1.1 404 Not Found</d:status></d:propstat></d:response>`))
 	page, err := friggtest.Call(m, caldavapi.ListCalendars, frigg.None{})
-	want := []caldavapi.Calendar{{Path: "/remote.php/ada/cal/work/", Name: "Work"}}
+	want := []caldavapi.Calendar{{Path: "/remote.php/ada/cal/tasks/", Name: "Work"}}
 	if diff := cmp.Diff(want, page.Items); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -69,12 +69,12 @@ func TestRequests_GoToTheServersPathsNotBelowTheBase(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 	}))
 	for _, etag := range []string{"", `"0"`} {
-		_, err := friggtest.Call(m, caldavapi.PutTodo, caldavapi.TodoChange{Calendar: "/remote.php/ada/cal/work/", UID: "a/b", ETag: etag, Summary: "s"})
+		_, err := friggtest.Call(m, caldavapi.PutTodo, caldavapi.TodoChange{Calendar: "/remote.php/ada/cal/tasks/", UID: "a/b", ETag: etag, Summary: "s"})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := "PUT https://dav.example/remote.php/ada/cal/work/a%2Fb.ics"
+	want := "PUT https://dav.example/remote.php/ada/cal/tasks/a%2Fb.ics"
 	if diff := cmp.Diff([]string{want, want}, asked); diff != "" {
 		t.Error(diff)
 	}
