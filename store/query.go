@@ -121,7 +121,16 @@ func (tx *Tx) fail(err error) error {
 }
 
 // Read lets look see one unchanging snapshot. Use reader for a single statement.
+//
+// One connection is always left over: a text is prepared on a connection of its own, and if snapshots held all of them,
+// each would wait for the others.
 func (db *DB) Read(ctx context.Context, look func(q Querier) error) error {
+	select {
+	case db.snapshots <- struct{}{}:
+		defer func() { <-db.snapshots }()
+	case <-ctx.Done():
+		return classify(ctx.Err())
+	}
 	tx, err := db.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return classify(err)

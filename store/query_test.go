@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +162,38 @@ func TestRead_EndsWithItsCaller(t *testing.T) {
 	wantKind(t, db.Read(ctx, func(Querier) error { return nil }), fault.Timeout)
 	_, err = One(db.reader(t.Context()), Value[int], `SELECT 1`) // the pool is whole
 	noError(t, err)
+}
+
+// Each snapshot needs a second connection for a moment, to prepare a text that is new. Were all connections snapshots, no
+// text would ever be prepared.
+func TestRead_SnapshotsDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	db := family(t)
+	inside, begin, ended := make(chan struct{}, readers), make(chan struct{}), make(chan error, readers)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for i := range readers {
+		go func() {
+			ended <- db.Read(ctx, func(q Querier) error {
+				inside <- struct{}{}
+				<-begin
+				_, err := One(q, Value[int], fmt.Sprintf(`SELECT %d FROM parents WHERE id = $1`, i), "p1")
+				return err
+			})
+		}()
+	}
+	for range readers - 1 {
+		<-inside
+	}
+	select {
+	case <-inside:
+		t.Error("no connection is left over")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(begin)
+	for range readers {
+		noError(t, <-ended)
+	}
 }
 
 func TestQueries_FindNothingOneOrMany(t *testing.T) {

@@ -68,7 +68,10 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 		reads.Close()
 		return nil, at("store.Open", err, nil)
 	}
-	return &DB{writer: w, reads: reads, texts: statements{prepare: reads.PrepareContext}, lock: lock}, nil
+	return &DB{
+		writer: w, reads: reads, snapshots: make(chan struct{}, readers-1),
+		texts: statements{prepare: reads.PrepareContext}, lock: lock,
+	}, nil
 }
 
 // createFile makes the file readable by this user only, before SQLite would make it readable by all. The log beside it gets

@@ -33,10 +33,11 @@ type Config struct {
 
 // DB is an open database. Close it.
 type DB struct {
-	writer *writer
-	reads  *sql.DB
-	texts  statements // prepared on reads
-	lock   *fileLock
+	writer    *writer
+	reads     *sql.DB
+	snapshots chan struct{} // one for each Read under way
+	texts     statements    // prepared on reads
+	lock      *fileLock
 
 	closing sync.Once
 	closed  error

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -356,14 +356,18 @@ func (k *killing) call(method, path string, body, out any) {
 	if body != nil {
 		check(k.t, json.NewEncoder(&content).Encode(body))
 	}
-	r, err := http.NewRequestWithContext(context.Background(), method, "http://"+k.listen+path, &content)
+	r, err := http.NewRequest(method, "http://"+k.listen+path, &content)
 	check(k.t, err)
 	r.Header.Set("Content-Type", "application/json")
 	if k.token != "" {
 		r.Header.Set("Authorization", "Bearer "+k.token)
 	}
-	res, err := http.DefaultClient.Do(r)
-	check(k.t, err)
+	res, err := (&http.Client{Timeout: time.Minute}).Do(r)
+	if err != nil {
+		_ = k.child.Process.Signal(syscall.SIGQUIT) // which makes it say where it is
+		_ = k.child.Wait()
+		k.t.Fatalf("%v\n%s", err, k.log)
+	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
 	check(k.t, err)
