@@ -94,7 +94,11 @@ func run(ctx context.Context, args []string, s streams) int {
 		fmt.Fprintf(s.err, "frigg-host: %v\nRun \"frigg-host --help\" to see what there is.\n", err)
 		return exitUsage
 	}
-	return report(k.Run(), s)
+	err = k.Run()
+	if ctx.Err() != nil && fault.Is(err, fault.Canceled) {
+		err = &exitError{exitFailed, "stopped before it was done"}
+	}
+	return report(err, s)
 }
 
 // report prints why a command failed and returns its exit code.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/frigg-host/frigg-host/host"
+	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
 
@@ -89,6 +90,9 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 		cfg.PublicURL = "http://" + listener.Addr().String()
 	}
 	h, err := host.New(ctx, cfg)
+	if ctx.Err() != nil && fault.Is(err, fault.Canceled) {
+		return nil // to stop a host while it starts is no failure
+	}
 	if err != nil {
 		return err
 	}
