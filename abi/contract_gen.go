@@ -414,6 +414,28 @@ func (ActionKind) Values() []string {
 	return []string{"QUICK_ACTION", "USER_ACTION"}
 }
 
+// RouteAuth: Who may call a route.
+type RouteAuth string
+
+const (
+	RouteAuthNone RouteAuth = "none" // Anybody. The guest gets no record, and no capability but its log.
+	RouteAuthUser RouteAuth = "user" // Who calls as the management API asks for it. With `:integrationId` in the path the guest works for that record of the caller.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v RouteAuth) Valid() bool {
+	switch v {
+	case RouteAuthNone, RouteAuthUser:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (RouteAuth) Values() []string {
+	return []string{"none", "user"}
+}
+
 // HashAlgorithm: Hash under an HMAC of `crypto`.
 type HashAlgorithm string
 
@@ -776,12 +798,13 @@ type EventClaim struct {
 	Description string `json:"description,omitempty"` // For people.
 }
 
-// Route: An HTTP route below `/api/{name}-integration`.
+// Route: An HTTP route below `/api/{name}-integration`. What a path says word for word goes before its parameters.
 type Route struct {
-	Method string `json:"method"`           // HTTP method.
-	Path   string `json:"path"`             // Path with `:name` parameters.
-	Event  string `json:"event"`            // Name that the guest gets.
-	Public bool   `json:"public,omitempty"` // Without a bearer token.
+	Method  string    `json:"method"`            // GET, POST, PUT, PATCH or DELETE. HEAD follows from GET, and the host answers OPTIONS.
+	Path    string    `json:"path"`              // Path such as `/orders/:id`; a `:name` stands for one segment. `:integrationId` names the caller's record. `/webhooks` and what is below it belongs to webhooks.
+	Event   string    `json:"event,omitempty"`   // Name that the guest gets; default is method and path as declared, `GET /orders/:id`.
+	Auth    RouteAuth `json:"auth"`              // Who may call it.
+	Summary string    `json:"summary,omitempty"` // What it does, for people.
 }
 
 // Schedule: A recurring event of every enabled integration.
@@ -977,24 +1000,24 @@ type ConfigProblem struct {
 	Message string `json:"message"`         // What to do.
 }
 
-// RouteInput: A request on a route of the integration.
+// RouteInput: A request on a route of the integration; short and synchronous, and never repeated by the host.
 type RouteInput struct {
-	Event       string              `json:"event"`                 // As declared.
-	Method      string              `json:"method"`                // HTTP method.
-	Path        string              `json:"path"`                  // Path below the integration.
+	Event       string              `json:"event"`                 // The route: its event, or method and path as declared.
+	Method      string              `json:"method"`                // HTTP method; GET also for HEAD, whose answer goes without its body.
+	Path        string              `json:"path"`                  // Path below the integration as it was sent, percent-encoded.
 	Params      map[string]string   `json:"params,omitempty"`      // Path parameters.
 	Query       map[string][]string `json:"query,omitempty"`       // Query parameters.
-	Headers     map[string]string   `json:"headers,omitempty"`     // Headers, lower case, without credentials.
-	Text        string              `json:"text,omitempty"`        // Body when it is UTF-8.
+	Headers     map[string]string   `json:"headers,omitempty"`     // Headers, lower case, without credentials for this host, cookies, and what belongs to the connection or a proxy.
+	Text        string              `json:"text,omitempty"`        // Body when it is UTF-8, at most `route_request_bytes`.
 	Bytes       []byte              `json:"bytes,omitempty"`       // Body otherwise.
-	Integration *Integration        `json:"integration,omitempty"` // The caller's record, where there is one.
+	Integration *Integration        `json:"integration,omitempty"` // The caller's record, of routes with `:integrationId`.
 }
 
 // HTTPReply: An HTTP answer of a guest.
 type HTTPReply struct {
-	Status  int64             `json:"status,omitempty"`  // Default 200.
-	Headers map[string]string `json:"headers,omitempty"` // Content type and the like; hop-by-hop, cookies and CORS headers are dropped.
-	Text    string            `json:"text,omitempty"`    // Body.
+	Status  int64             `json:"status,omitempty"`  // 2xx, 4xx or 5xx, and of routes also 304; default 200. Anything else is a fault.
+	Headers map[string]string `json:"headers,omitempty"` // Content-Type, Retry-After and `X-` headers; of routes also Content-Language, Content-Disposition, ETag, Last-Modified, Vary and Link, and of those with `auth: none` Cache-Control and Expires. All others, and those that the host sets, are dropped.
+	Text    string            `json:"text,omitempty"`    // Body; of routes at most `route_reply_bytes`.
 	Bytes   []byte            `json:"bytes,omitempty"`   // Body that is not text.
 }
 
@@ -1290,7 +1313,7 @@ const (
 	ExportActionForm         = "frigg_action_form"         // Form of an action.
 	ExportRefreshActionForm  = "frigg_refresh_action_form" // The same after a field changed.
 	ExportRunAction          = "frigg_run_action"          // Runs an action that a person started.
-	ExportHandleRoute        = "frigg_handle_route"        // Answers a request on a declared route.
+	ExportHandleRoute        = "frigg_handle_route"        // Answers a request on a declared route. A fault is answered with the status of its kind.
 	ExportMigrateIntegration = "frigg_migrate_integration" // Brings a record of an older version to this one.
 )
 
@@ -1311,7 +1334,7 @@ var Exports = []Export{
 	{Name: "frigg_action_form", Kind: PluginKindIntegration, Reserved: false},
 	{Name: "frigg_refresh_action_form", Kind: PluginKindIntegration, Reserved: false},
 	{Name: "frigg_run_action", Kind: PluginKindIntegration, Reserved: false},
-	{Name: "frigg_handle_route", Kind: PluginKindIntegration, Reserved: true},
+	{Name: "frigg_handle_route", Kind: PluginKindIntegration, Reserved: false},
 	{Name: "frigg_migrate_integration", Kind: PluginKindIntegration, Reserved: true},
 }
 
@@ -1358,19 +1381,21 @@ var Functions = []Function{
 
 // Default limits.
 const (
-	LimitTimeoutMS      = 30000      // Of one call of an export, host functions included.
-	LimitSyncTimeoutMS  = 10000      // Of calls that a person or a vendor waits for.
-	LimitMemoryBytes    = 134217728  // Linear memory of one instance.
-	LimitInputBytes     = 16777216   // Input of a call.
-	LimitOutputBytes    = 16777216   // Output of a call.
-	LimitRequestBytes   = 1048576    // Request of a host function, unless the function says otherwise.
-	LimitArenaBytes     = 67108864   // Extism blocks of one call together.
-	LimitLogBytes       = 65536      // Log of one call; the rest is dropped and counted.
-	LimitLogLines       = 500        // Log lines of one call.
-	LimitHostCalls      = 10000      // Host functions of one call.
-	LimitManifestBytes  = 262144     // Manifest.
-	LimitModuleBytes    = 67108864   // The `.wasm` file.
-	LimitMaxTimeoutMS   = 900000     // Most that `limits.timeout_ms` of a manifest may ask for.
-	LimitMaxMemoryBytes = 1073741824 // Most that `limits.memory_bytes` of a manifest may ask for.
-	LimitMaxOutputBytes = 67108864   // Most that `limits.output_bytes` of a manifest may ask for; output passes through the blocks.
+	LimitTimeoutMS         = 30000      // Of one call of an export, host functions included.
+	LimitSyncTimeoutMS     = 10000      // Of calls that a person or a vendor waits for.
+	LimitMemoryBytes       = 134217728  // Linear memory of one instance.
+	LimitInputBytes        = 16777216   // Input of a call.
+	LimitOutputBytes       = 16777216   // Output of a call.
+	LimitRequestBytes      = 1048576    // Request of a host function, unless the function says otherwise.
+	LimitRouteRequestBytes = 1048576    // Body of a request on a route.
+	LimitRouteReplyBytes   = 4194304    // Body of the answer of a route.
+	LimitArenaBytes        = 67108864   // Extism blocks of one call together.
+	LimitLogBytes          = 65536      // Log of one call; the rest is dropped and counted.
+	LimitLogLines          = 500        // Log lines of one call.
+	LimitHostCalls         = 10000      // Host functions of one call.
+	LimitManifestBytes     = 262144     // Manifest.
+	LimitModuleBytes       = 67108864   // The `.wasm` file.
+	LimitMaxTimeoutMS      = 900000     // Most that `limits.timeout_ms` of a manifest may ask for.
+	LimitMaxMemoryBytes    = 1073741824 // Most that `limits.memory_bytes` of a manifest may ask for.
+	LimitMaxOutputBytes    = 67108864   // Most that `limits.output_bytes` of a manifest may ask for; output passes through the blocks.
 )

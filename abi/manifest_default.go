@@ -36,6 +36,9 @@ func ManifestDefaults(m *Manifest) *Manifest {
 	for i := range d.Webhooks {
 		or(&d.Webhooks[i].Event, EventOnWebhook)
 	}
+	for i := range d.Routes {
+		or(&d.Routes[i].Event, d.Routes[i].Name())
+	}
 	for i := range d.Schedules {
 		or(&d.Schedules[i].TimeZone, "UTC")
 	}

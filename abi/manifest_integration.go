@@ -94,16 +94,69 @@ func (c *checker) claims(path string, claims []EventClaim) {
 	}
 }
 
+// RouteIntegrationID is the path parameter that names the caller's record.
+const RouteIntegrationID = "integrationId"
+
+// routeMethods are those that a route may declare.
+var routeMethods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
+
 var routePath = &pattern{text: `^(/:?[A-Za-z0-9_.~-]+)+$|^/$`}
+
+// Name is what a guest knows a route by that declares no event.
+func (r Route) Name() string { return r.Method + " " + r.Path }
+
+// Segments are the parts of the path, none of "/". A parameter begins with a colon.
+func (r Route) Segments() []string {
+	if r.Path == "/" {
+		return nil
+	}
+	return strings.Split(r.Path[1:], "/")
+}
+
+// shape is the path without the names of its parameters: what a request can tell apart.
+func (r Route) shape() string {
+	segments := r.Segments()
+	for i, s := range segments {
+		if s[0] == ':' {
+			segments[i] = ":"
+		}
+	}
+	return r.Method + " /" + strings.Join(segments, "/")
+}
 
 func (c *checker) routes() {
 	seen := map[string]bool{}
 	for i, r := range c.m.Routes {
 		path := nth("routes", i)
-		c.method(at(path, "method"), r.Method)
+		if !slices.Contains(routeMethods, r.Method) {
+			c.add(at(path, "method"), "%q cannot be declared; write %s", clip(r.Method), strings.Join(routeMethods, ", "))
+		}
 		c.match(at(path, "path"), r.Path, routePath, "must be a path such as /orders/:id")
-		c.once(path, r.Method+" "+r.Path, seen)
-		c.event(at(path, "event"), r.Event)
+		if routePath.MatchString(r.Path) {
+			c.routeSegments(path, r)
+			c.once(path, r.shape(), seen)
+		}
+		if r.Event != "" && r.Event != r.Name() {
+			c.event(at(path, "event"), r.Event)
+		}
+	}
+}
+
+func (c *checker) routeSegments(path string, r Route) {
+	segments, names := r.Segments(), map[string]bool{}
+	if len(segments) > 0 && segments[0] == "webhooks" {
+		c.add(at(path, "path"), "/webhooks is where webhooks come in; choose another path")
+	}
+	for _, s := range segments {
+		if s == "." || s == ".." {
+			c.add(at(path, "path"), "%q is no segment that a client can send", s)
+		}
+		if s[0] == ':' {
+			c.once(at(path, "path"), s, names)
+		}
+	}
+	if names[":"+RouteIntegrationID] && r.Auth != RouteAuthUser {
+		c.add(at(path, "auth"), "must be user: `:%s` is a record of whoever calls", RouteIntegrationID)
 	}
 }
 

@@ -76,11 +76,13 @@ type messageVectors struct {
 var messages = map[string]func() any{
 	"Connection":     func() any { return new(abi.Connection) },
 	"Fault":          func() any { return new(abi.Fault) },
+	"HTTPReply":      func() any { return new(abi.HTTPReply) },
 	"HTTPRequest":    func() any { return new(abi.HTTPRequest) },
 	"HTTPResponse":   func() any { return new(abi.HTTPResponse) },
 	"Integration":    func() any { return new(abi.Integration) },
 	"MappingEntries": func() any { return new(abi.MappingEntries) },
 	"QueueJob":       func() any { return new(abi.QueueJob) },
+	"RouteInput":     func() any { return new(abi.RouteInput) },
 	"StorageValue":   func() any { return new(abi.StorageValue) },
 	"WebhookEvent":   func() any { return new(abi.WebhookEvent) },
 }
