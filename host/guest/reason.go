@@ -33,6 +33,7 @@ const (
 	ReasonBusy      Reason = "busy"       // too many guests run; nothing ran
 	ReasonDepth     Reason = "depth"      // guests call each other too deep; nothing ran
 	ReasonHost      Reason = "host"       // a failure of the host
+	ReasonCrashed   Reason = "crashed"    // the guest's own process ended under the call
 )
 
 // Limit reports whether the guest was stopped by a limit.
@@ -106,6 +107,7 @@ var kinds = map[Reason]struct {
 	ReasonBusy:      {fault.RateLimited, fault.Host}, // so that a job waits without losing a try
 	ReasonDepth:     {fault.Exhausted, fault.Guest},
 	ReasonHost:      {fault.Internal, fault.Host},
+	ReasonCrashed:   {fault.Unavailable, fault.Guest}, // trying again helps if it was not this call that did it
 }
 
 // fault makes the error that leaves the package.
