@@ -1,0 +1,454 @@
+package rewrite
+
+import "fmt"
+
+// Instructions (5.4) that matter here.
+const (
+	opBlock        = 0x02
+	opLoop         = 0x03
+	opIf           = 0x04
+	opElse         = 0x05
+	opEnd          = 0x0b
+	opBr           = 0x0c
+	opBrIf         = 0x0d
+	opBrTable      = 0x0e
+	opCall         = 0x10
+	opCallIndirect = 0x11
+	opDrop         = 0x1a
+	opSelectTyped  = 0x1c
+	opLocalGet     = 0x20
+	opLocalTee     = 0x22
+	opGlobalGet    = 0x23
+	opGlobalSet    = 0x24
+	opTableGet     = 0x25
+	opTableSet     = 0x26
+	opI32Load      = 0x28
+	opI64Store32   = 0x3e
+	opMemorySize   = 0x3f
+	opMemoryGrow   = 0x40
+	opI32Const     = 0x41
+	opI64Const     = 0x42
+	opF32Const     = 0x43
+	opF64Const     = 0x44
+	opI32Eqz       = 0x45
+	opI32LtS       = 0x48
+	opI32Add       = 0x6a
+	opI32Sub       = 0x6b
+	opI32ShrU      = 0x76
+	opI64Extend32S = 0xc4
+	opRefNull      = 0xd0
+	opRefIsNull    = 0xd1
+	opRefFunc      = 0xd2
+	opMisc         = 0xfc
+	opVector       = 0xfd
+
+	emptyType = 0x40 // of a block
+)
+
+// shape says what follows an instruction, and what it means here.
+type shape byte
+
+const (
+	refused     shape = iota
+	plain             // nothing follows
+	block             // block type
+	loop              // block type
+	end               //
+	label             // label
+	labels            // labels and a label
+	call              // function
+	indirect          // type and table
+	typed             // vector of one value type
+	local             // local
+	global            // global
+	table             // table
+	setTable          // table
+	access            // alignment and offset in memory
+	wholeMemory       // memory
+	number32          // signed number
+	number64          // signed number
+	four              // bytes
+	eight             // bytes
+	refNull           // reference type
+	refFunc           // function
+	misc              // another instruction
+	vector            // another instruction
+)
+
+// shapes of WebAssembly 2.0.
+var shapes = func() (s [256]shape) {
+	fill := func(from, to byte, as shape) {
+		for op := int(from); op <= int(to); op++ {
+			s[op] = as
+		}
+	}
+	fill(0x00, 0x01, plain) // unreachable, nop
+	s[opBlock], s[opIf], s[opElse], s[opLoop], s[opEnd] = block, block, plain, loop, end
+	s[opBr], s[opBrIf], s[opBrTable], s[0x0f] = label, label, labels, plain // the last is return
+	s[opCall], s[opCallIndirect] = call, indirect
+	s[opDrop], s[0x1b], s[opSelectTyped] = plain, plain, typed // the second is select without a type
+	fill(opLocalGet, opLocalTee, local)
+	fill(opGlobalGet, opGlobalSet, global)
+	s[opTableGet], s[opTableSet] = table, setTable
+	fill(opI32Load, opI64Store32, access)
+	fill(opMemorySize, opMemoryGrow, wholeMemory)
+	s[opI32Const], s[opI64Const], s[opF32Const], s[opF64Const] = number32, number64, four, eight
+	fill(opI32Eqz, opI64Extend32S, plain)
+	s[opRefNull], s[opRefIsNull], s[opRefFunc] = refNull, plain, refFunc
+	s[opMisc], s[opVector] = misc, vector
+	return s
+}()
+
+// proposal names what a refused instruction is of.
+func proposal(op byte) string {
+	switch {
+	case op == 0x12 || op == 0x13:
+		return "tail calls"
+	case op >= 0x06 && op <= 0x0a || op == 0x18 || op == 0x19 || op == 0x1f:
+		return "exceptions"
+	case op == 0x14 || op == 0x15 || op >= 0xd3 && op <= 0xd6:
+		return "typed function references"
+	case op == 0xfb:
+		return "garbage collection"
+	case op == 0xfe:
+		return "threads"
+	}
+	return "no proposal that is known"
+}
+
+// code reads the code section and writes it with charges.
+func (p *pass) code(r *reader) {
+	imported := len(p.m.Imports)
+	p.slow, p.fuel = uint32(len(p.functions)), p.globals
+	f := &function{p: p}
+	out := make([]byte, 0, len(r.b)+len(r.b)/8)
+	index := imported
+	p.sections[sectionCode].count = r.vector(maxEntries, func() {
+		if index >= len(p.functions) {
+			r.fail("more bodies than functions")
+			return
+		}
+		if err := f.read(r.bytes(r.u32()), index); r.err == nil && err != nil {
+			r.stop(fmt.Errorf("function %d: %w", index, err))
+			return
+		}
+		out = f.write(out)
+		index++
+	})
+	if r.err == nil && index < len(p.functions) {
+		r.fail("less bodies than functions")
+	}
+	p.sections[sectionCode].entries = out
+}
+
+// function is the body that is being read. It is reused.
+type function struct {
+	reader
+	p          *pass
+	groups     uint32 // declarations of locals
+	groupsEnd  int    // where their count ends
+	codeStart  int
+	locals     uint32 // with parameters
+	calls      bool
+	needsLocal bool // a scratch local, for the sizes of bulk instructions
+
+	// charges in order; the first is that of the entry. current is the one that the code being read adds to, since from.
+	charges []charge
+	current int
+	from    int
+	// open has an entry for each block that is open: for a loop the charge that was current outside of it, else none.
+	open []int32
+	body []byte
+}
+
+// charge is a place where code pays.
+type charge struct {
+	at   int // before this byte
+	own  int // bytes of code that are paid for
+	bulk bool
+}
+
+// read reads one body.
+func (f *function) read(body []byte, index int) error {
+	if len(body) > maxBody {
+		return fmt.Errorf("it has more than %d MiB", maxBody>>20)
+	}
+	f.reader = reader{b: body}
+	f.calls, f.needsLocal = false, false
+	f.declarations(f.p.types[f.p.functions[index]].parameters)
+	f.charges = append(f.charges[:0], charge{at: f.at})
+	f.open, f.current, f.from = f.open[:0], 0, f.at
+	f.instructions()
+	return f.err
+}
+
+// declarations reads those of locals.
+func (f *function) declarations(parameters uint32) {
+	var n uint64
+	count := f.reader
+	count.u32()
+	f.groupsEnd = count.at
+	f.groups = f.vector(maxLocals, func() {
+		n += uint64(f.u32())
+		f.value()
+	})
+	f.p.locals += n
+	if n > maxLocals || f.p.locals > maxModuleLocals {
+		f.fail("too many local variables")
+		return
+	}
+	f.locals, f.codeStart = parameters+uint32(n), f.at
+}
+
+// instructions reads the code to the end that closes the function, which must be the last byte.
+func (f *function) instructions() {
+	p := f.p
+	for f.at < len(f.b) {
+		op := f.b[f.at]
+		f.at++
+		switch shapes[op] {
+		case plain:
+		case local:
+			f.within("local", f.u32(), int(f.locals))
+		case number32:
+			f.signed(32)
+		case access:
+			f.access()
+		case global:
+			f.within("global", f.u32(), int(p.globals))
+		case label:
+			f.u32()
+		case call:
+			f.calls = true
+			f.within("function", f.u32(), len(p.functions))
+		case block:
+			f.blockType()
+			f.enter(none)
+		case loop:
+			f.blockType()
+			f.enterLoop()
+		case end:
+			if len(f.open) == 0 {
+				f.close(f.at)
+				return
+			}
+			f.leave()
+		case number64:
+			f.signed(64)
+		case indirect:
+			f.calls = true
+			f.within("type", f.u32(), len(p.types))
+			f.u32()
+		case labels:
+			f.vector(maxEntries, func() { f.u32() })
+			f.u32()
+		case four:
+			f.bytes(4)
+		case eight:
+			f.bytes(8)
+		case typed:
+			if n := f.byte(); n != 1 {
+				f.fail("select of %d types", n)
+			}
+			f.value()
+		case table:
+			f.u32()
+		case setTable:
+			f.u32()
+			p.cannot("it changes its tables (table.set)")
+		case wholeMemory:
+			f.needMemory()
+			f.zero()
+		case refNull:
+			f.refType()
+		case refFunc:
+			if i := f.u32(); f.within("function", i, len(p.functions)) && !p.declared[i] {
+				f.fail("ref.func of function %d, which is not declared", i)
+			}
+		case misc:
+			f.misc()
+		case vector:
+			f.vectorInstruction()
+		default:
+			f.fail("instruction 0x%x (%s) is not offered; build for WebAssembly 2.0", op, proposal(op))
+		}
+	}
+	if f.err == nil {
+		f.fail("it has no end")
+	}
+}
+
+// close ends a function: nothing may follow.
+func (f *function) close(at int) {
+	if at != len(f.b) {
+		f.fail("%d bytes after its end", len(f.b)-at)
+	}
+	f.charges[f.current].own += at - f.from
+}
+
+func (f *function) needMemory() {
+	if f.p.memory == nil {
+		f.fail("it uses memory, and there is none")
+	}
+}
+
+func (f *function) access() {
+	f.needMemory()
+	f.u32()
+	f.u32()
+}
+
+// blockType reads one (5.4.1). Blocks that take much are refused: nested ones cost two bytes each, and compilers pay for
+// all their parameters.
+func (f *function) blockType() {
+	if f.left() > 0 && (f.b[f.at] == emptyType || isValue(f.b[f.at])) {
+		f.at++
+		return
+	}
+	i := f.signed(33)
+	if f.err == nil && (i < 0 || i >= int64(len(f.p.types))) {
+		f.fail("block type %d of %d", i, len(f.p.types))
+	}
+	if f.err == nil && f.p.types[i].parameters > maxBlockParams {
+		f.fail("a block with more than %d parameters", maxBlockParams)
+	}
+}
+
+// enter notes a block; outside is the charge to go back to.
+func (f *function) enter(outside int32) {
+	if len(f.open) == maxDepth {
+		f.fail("more than %d blocks in each other", maxDepth)
+		return
+	}
+	f.open = append(f.open, outside)
+}
+
+func (f *function) enterLoop() {
+	if f.p.Fuel == 0 {
+		f.enter(none)
+		return
+	}
+	f.enter(int32(f.current))
+	f.switchTo(len(f.charges))
+	f.charge(f.at, false)
+}
+
+func (f *function) leave() {
+	outside := f.open[len(f.open)-1]
+	f.open = f.open[:len(f.open)-1]
+	if outside != none {
+		f.switchTo(int(outside))
+	}
+}
+
+// switchTo lets the code from here on count for another charge.
+func (f *function) switchTo(charge int) {
+	f.charges[f.current].own += f.at - f.from
+	f.current, f.from = charge, f.at
+}
+
+// charge notes that code pays before the byte at.
+func (f *function) charge(at int, bulk bool) {
+	if f.p.charges++; f.p.charges > maxCharges {
+		f.fail("more than %d loops and bulk instructions", maxCharges)
+	}
+	f.charges = append(f.charges, charge{at: at, bulk: bulk})
+}
+
+// Second halves of instructions 0xfc. Those below are conversions.
+const (
+	memoryInit = 8 + iota
+	dataDrop
+	memoryCopy
+	memoryFill
+	tableInit
+	elemDrop
+	tableCopy
+	tableGrow
+	tableSize
+	tableFill
+)
+
+func (f *function) misc() {
+	at := f.at - 1
+	sub := f.byte() // of one byte, as everybody writes it; engines do not agree on longer ones
+	switch sub {
+	case memoryInit, tableInit, tableCopy:
+		f.u32()
+		f.u32()
+	case memoryCopy:
+		f.zero()
+		f.zero()
+	case memoryFill:
+		f.zero()
+	case dataDrop, elemDrop, tableGrow, tableSize, tableFill:
+		f.u32()
+	default:
+		if sub > tableFill {
+			f.fail("instruction 0xfc 0x%x is not offered; build for WebAssembly 2.0", sub)
+		}
+		return
+	}
+	switch sub {
+	case memoryInit, memoryCopy, memoryFill:
+		f.needMemory()
+		f.bulk(at)
+	case tableInit, tableCopy, tableFill:
+		f.bulk(at)
+	}
+	if reason := unrestorable[sub]; reason != "" {
+		f.p.cannot(reason)
+	}
+}
+
+var unrestorable = [tableFill + 1]string{
+	memoryInit: "it chooses its data while it runs (memory.init)",
+	dataDrop:   "it drops its data while it runs (data.drop)",
+	tableInit:  "it changes its tables (table.init)",
+	elemDrop:   "it drops elements while it runs (elem.drop)",
+	tableCopy:  "it changes its tables (table.copy)",
+	tableGrow:  "it changes its tables (table.grow)",
+	tableFill:  "it changes its tables (table.fill)",
+}
+
+// bulk notes an instruction whose last operand says how much it does.
+func (f *function) bulk(at int) {
+	if f.p.Fuel > 0 {
+		f.needsLocal = true
+		f.charge(at, true)
+	}
+}
+
+// Second halves of instructions 0xfd.
+const (
+	vectorConst      = 12 // those below access memory
+	vectorShuffle    = 13
+	vectorLanes      = 21
+	vectorLanesEnd   = 34
+	vectorLaneAccess = 84
+	vectorLaneEnd    = 91
+	vectorZeroEnd    = 93 // two loads after those with lanes
+)
+
+// vectorInstruction reads the rest of one. Its second half is a LEB128 number of at most 8 bits; only the shortest form
+// is taken, since engines that read a byte take what follows for the next instruction: 0x01 is nop, anything else is not.
+func (f *function) vectorInstruction() {
+	sub := f.byte()
+	if sub >= 0x80 && f.byte() != 1 {
+		f.fail("a vector instruction that is not offered; build for WebAssembly 2.0")
+		return
+	}
+	switch {
+	case sub < vectorConst:
+		f.access()
+	case sub <= vectorShuffle:
+		f.bytes(16)
+	case sub >= vectorLanes && sub <= vectorLanesEnd:
+		f.byte()
+	case sub >= vectorLaneAccess && sub <= vectorLaneEnd:
+		f.access()
+		f.byte()
+	case sub > vectorLaneEnd && sub <= vectorZeroEnd:
+		f.access()
+	}
+}
