@@ -1,0 +1,10 @@
+//go:build !linux
+
+package snapshot
+
+import "github.com/frigg-host/frigg-host/host/fault"
+
+// private is what only Linux offers.
+func (*backing) private(Method, []byte, func(from, to uint64) bool) error {
+	return fault.New(fault.Unsupported, "snapshot.Restore", "only Linux shows which pages of a memory were written to")
+}
