@@ -50,6 +50,7 @@ type API struct {
 	echo     *echo.Echo
 	document *huma.OpenAPI
 	attempts *attempts
+	route    echo.HandlerFunc // routes of integrations
 }
 
 // New makes an API that serves every route.
@@ -67,13 +68,15 @@ func New(c Config) *API {
 	a.echo.HTTPErrorHandler = a.onError
 	a.echo.JSONSerializer = plainJSON{}
 	a.echo.IPExtractor = extractAddress(a.TrustedProxies)
-	a.use()
+	middleware := a.middleware()
+	a.echo.Use(middleware...)
 	a.users()
 	a.authorizing()
 	a.entities()
 	a.integrations()
 	a.actions()
 	a.webhooks()
+	a.routes(middleware)
 	a.jobs()
 	a.health()
 	a.serveDocument()
@@ -81,7 +84,13 @@ func New(c Config) *API {
 }
 
 // ServeHTTP serves one request.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, _, ok := routeTarget(r.URL); ok {
+		a.serveRoute(w, r)
+		return
+	}
+	a.echo.ServeHTTP(w, r)
+}
 
 // now is the time in answers.
 func (a *API) now() time.Time { return a.Now().UTC() }

@@ -39,6 +39,7 @@ func newDocument() *huma.OpenAPI {
 			{Name: tagIntegrations, Description: "Integrations: create, configure, pause, remove."},
 			{Name: tagActions, Description: "What a person can start on an integration."},
 			{Name: tagWebhooks, Description: "What vendors send."},
+			{Name: tagRoutes, Description: "What integrations answer over HTTP."},
 			{Name: tagJobs, Description: "Durable work and its failures."},
 			{Name: tagHealth, Description: "Whether the host works."},
 		},
@@ -59,6 +60,7 @@ const (
 	tagIntegrations = "Integrations"
 	tagActions      = "Actions"
 	tagWebhooks     = "Webhooks"
+	tagRoutes       = "Routes"
 	tagJobs         = "Jobs"
 	tagHealth       = "Health"
 )

@@ -85,7 +85,9 @@ var manifests = []string{
 	"config":{"json_schema":{"type":"object","required":["folder"],"properties":{"folder":{"type":"string"},"inbox_webhook_secret":{"type":"string","format":"password"}}}},
 	"actions":[{"name":"SYNC_NOW","title":"Sync now","description":"Fetches all.","has_form":true},{"name":"GET_SAMPLE_DATA","title":"Sample data"},
 		{"name":"CLEAR","title":"Clear","kind":"QUICK_ACTION"}],
-	"webhooks":[{"name":"inbox"}]}`,
+	"webhooks":[{"name":"inbox"}],
+	"routes":[{"method":"GET","path":"/hello/:name","auth":"none"},{"method":"POST","path":"/echo","auth":"none"},{"method":"GET","path":"/me","auth":"user"},
+		{"method":"POST","path":"/records/:integrationId","auth":"user"},{"method":"GET","path":"/fail/:kind","auth":"none"}]}`,
 }
 
 // catalog is a fixed set of plugins.
@@ -138,6 +140,13 @@ var played = map[string]func(input string) any{
 	},
 	abi.ExportListActions: func(string) any {
 		return abi.ListActionsOutput{Actions: []abi.Action{{Name: "DYNAMIC", Title: "Known at run time"}}}
+	},
+	abi.ExportHandleRoute: func(input string) any {
+		var in abi.RouteInput
+		if json.Unmarshal([]byte(input), &in) != nil || in.Event == "GET /fail/:kind" {
+			return nil
+		}
+		return abi.HTTPReply{Text: input, Headers: map[string]string{"content-type": "application/json", "cache-control": "max-age=60"}}
 	},
 	abi.ExportRunAction: func(input string) any {
 		var in abi.ActionInput

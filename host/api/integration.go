@@ -33,6 +33,8 @@ type Integrations interface {
 	RunAction(ctx context.Context, a account.Actor, id integration.ID, action string, input json.RawMessage) (json.RawMessage, error)
 	SampleData(ctx context.Context, a account.Actor, id integration.ID) (json.RawMessage, error)
 	Receive(ctx context.Context, plugin string, id integration.ID, webhook string, in integration.Inbound) (abi.HTTPReply, error)
+	FindRoute(plugin, method, path string) (integration.RouteMatch, error)
+	AnswerRoute(ctx context.Context, a account.Actor, m integration.RouteMatch, q integration.RouteRequest) (abi.HTTPReply, error)
 }
 
 // Option is an integration that a user may create.

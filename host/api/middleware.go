@@ -17,12 +17,13 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 )
 
-// use installs what every request goes through, outermost first.
-func (a *API) use() {
-	a.echo.Use(a.identify, a.logAccess, a.secure, a.recover())
+// middleware is what every request goes through, outermost first.
+func (a *API) middleware() []echo.MiddlewareFunc {
+	all := []echo.MiddlewareFunc{a.identify, a.logAccess, a.secure, a.recover()}
 	if len(a.AllowedOrigins) > 0 {
-		a.echo.Use(a.cors())
+		all = append(all, a.cors())
 	}
+	return all
 }
 
 var safeRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)

@@ -96,7 +96,13 @@ func writeReply(c echo.Context, reply abi.HTTPReply) error {
 	return err
 }
 
-// replyHeader reports whether a guest may set a header: those of its own, such as X-Hook-Secret, and Retry-After.
+// replyHeader reports whether a guest may set a header: those of its own, such as X-Hook-Secret, and Retry-After. Not those that
+// tell a proxy in front of the host to answer with something else.
 func replyHeader(name string) bool {
+	for _, proxy := range []string{"X-Accel-", "X-Sendfile", "X-Lighttpd-", "X-Reproxy-"} {
+		if strings.HasPrefix(name, proxy) {
+			return false
+		}
+	}
 	return strings.HasPrefix(name, "X-") || name == echo.HeaderRetryAfter
 }

@@ -88,12 +88,17 @@ func (r *run) call(export string) plugin.Call {
 	}}
 }
 
-func (r *run) logLine(level, message string) {
-	var l slog.Level
-	if l.UnmarshalText([]byte(level)) != nil {
-		l = slog.LevelInfo
+func (r *run) logLine(level, message string) { logTo(r.log)(level, message) }
+
+// logTo takes the lines of a guest.
+func logTo(log *slog.Logger) func(level, message string) {
+	return func(level, message string) {
+		var l slog.Level
+		if l.UnmarshalText([]byte(level)) != nil {
+			l = slog.LevelInfo
+		}
+		log.Log(context.Background(), l, "guest: "+message)
 	}
-	r.log.Log(context.Background(), l, "guest: "+message)
 }
 
 // key is the idempotency key of a remote request: the same for every try of a delivery, different for the second equal

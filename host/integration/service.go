@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -47,6 +48,8 @@ type Service struct {
 	PublicURL string
 	// Wake tells the workers that a job is due; nil tells nobody.
 	Wake func()
+
+	tables sync.Map // *routeTable by name of the plugin
 }
 
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
