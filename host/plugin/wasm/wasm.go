@@ -169,6 +169,26 @@ func SetCustom(module []byte, name string, data []byte) ([]byte, error) {
 	return out, nil
 }
 
+// DropCustoms returns a module without its custom sections: what a machine runs of it. The rest stays byte for byte.
+func DropCustoms(module []byte) ([]byte, error) {
+	if err := header(module); err != nil {
+		return nil, err
+	}
+	out := append(make([]byte, 0, len(module)), module[:headerLen]...)
+	r := reader{data: module, at: headerLen}
+	for r.rest() > 0 {
+		start := r.at
+		id, _, err := r.section()
+		if err != nil {
+			return nil, err
+		}
+		if id != sectionCustom {
+			out = append(out, module[start:r.at]...)
+		}
+	}
+	return out, nil
+}
+
 // appendU32 writes LEB128.
 func appendU32(b []byte, v uint32) []byte {
 	for ; v >= 0x80; v >>= 7 {

@@ -1,0 +1,192 @@
+// What every program finds beside the language itself. The arguments are the doors of the host; nothing else reaches out.
+// Whatever is used at run time is taken from the globals now, so that a program that changes them changes nothing here.
+(function (input, output, thrown, capability, random, debug, info, warn, error) {
+  "use strict";
+  const { parse, stringify } = JSON;
+  const { freeze, defineProperty } = Object;
+
+  const define = (name, value) => defineProperty(globalThis, name, { value, writable: true, configurable: true });
+
+  // The door of plugins to the host: a function of frigg:host/<capability>, JSON in, an Answer in JSON out.
+  defineProperty(globalThis, "frigg", {
+    value: freeze({ call: (name, verb, request) => capability(`${name}`, `${verb}`, `${request}`) }),
+  });
+
+  const show = (value) => {
+    if (typeof value === "string") return value;
+    try {
+      if (value instanceof Error) return `${value.name}: ${value.message}\n${value.stack ?? ""}`;
+      return (typeof value === "object" && stringify(value)) || `${String(value)}`;
+    } catch {
+      return "[a value that cannot be shown]";
+    }
+  };
+  const line = (door) => (...values) => door(values.map(show).join(" "));
+  define("console", {
+    debug: line(debug), trace: line(debug), log: line(info), info: line(info), warn: line(warn), error: line(error),
+  });
+
+  // Randomness is fresh in each call: the pool is emptied before one.
+  let pool = new Uint8Array(0);
+  let taken = 0;
+  const draw = (n) => {
+    if (taken + n > pool.length) {
+      pool = random(256);
+      taken = 0;
+    }
+    taken += n;
+    return pool.subarray(taken - n, taken);
+  };
+  Math.random = () => {
+    let x = 0;
+    for (const byte of draw(6)) x = x * 256 + byte;
+    return x / 2 ** 48;
+  };
+  define("crypto", {
+    getRandomValues(array) {
+      const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+      bytes.set(random(bytes.length));
+      return array;
+    },
+    randomUUID() {
+      const b = random(16);
+      b[6] = (b[6] & 0x0f) | 0x40;
+      b[8] = (b[8] & 0x3f) | 0x80;
+      const h = b.toHex();
+      return `${h.slice(0, 8)}-${h.slice(8, 12)}-${h.slice(12, 16)}-${h.slice(16, 20)}-${h.slice(20)}`;
+    },
+  });
+
+  define("TextEncoder", class TextEncoder {
+    get encoding() { return "utf-8"; }
+
+    encode(text = "") {
+      text = `${text}`.toWellFormed();
+      const out = new Uint8Array(text.length * 3);
+      let n = 0;
+      for (let i = 0; i < text.length; i++) {
+        const c = text.codePointAt(i);
+        if (c < 0x80) {
+          out[n++] = c;
+        } else if (c < 0x800) {
+          out[n++] = 0xc0 | (c >> 6);
+          out[n++] = 0x80 | (c & 63);
+        } else if (c < 0x10000) {
+          out[n++] = 0xe0 | (c >> 12);
+          out[n++] = 0x80 | ((c >> 6) & 63);
+          out[n++] = 0x80 | (c & 63);
+        } else {
+          out[n++] = 0xf0 | (c >> 18);
+          out[n++] = 0x80 | ((c >> 12) & 63);
+          out[n++] = 0x80 | ((c >> 6) & 63);
+          out[n++] = 0x80 | (c & 63);
+          i++;
+        }
+      }
+      return out.slice(0, n);
+    }
+  });
+
+  // How many bytes follow a lead byte, and the bounds of the first of them (Unicode 16, table 3-7).
+  const sequence = (lead) => {
+    if (lead >= 0xc2 && lead <= 0xdf) return [1, 0x80, 0xbf];
+    if (lead >= 0xe0 && lead <= 0xef) return [2, lead === 0xe0 ? 0xa0 : 0x80, lead === 0xed ? 0x9f : 0xbf];
+    if (lead >= 0xf0 && lead <= 0xf4) return [3, lead === 0xf0 ? 0x90 : 0x80, lead === 0xf4 ? 0x8f : 0xbf];
+    return [0, 0, 0];
+  };
+  define("TextDecoder", class TextDecoder {
+    #fatal;
+    #keepsMark;
+
+    constructor(label = "utf-8", { fatal = false, ignoreBOM = false } = {}) {
+      if (!/^\s*(utf-?8|unicode-1-1-utf-8)\s*$/i.test(label)) throw new RangeError(`TextDecoder knows utf-8, and not ${label}`);
+      this.#fatal = fatal;
+      this.#keepsMark = ignoreBOM;
+    }
+
+    get encoding() { return "utf-8"; }
+
+    decode(data = new Uint8Array(0)) {
+      const b = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+      const parts = [];
+      const points = [];
+      let i = !this.#keepsMark && b[0] === 0xef && b[1] === 0xbb && b[2] === 0xbf ? 3 : 0;
+      while (i < b.length) {
+        let c = b[i++];
+        if (c >= 0x80) {
+          let [follow, low, high] = sequence(c);
+          c &= 0x3f >> follow;
+          let whole = follow > 0;
+          for (; follow > 0; follow--, low = 0x80, high = 0xbf) {
+            if (!(b[i] >= low && b[i] <= high)) {
+              whole = false;
+              break;
+            }
+            c = (c << 6) | (b[i++] & 63);
+          }
+          if (!whole) {
+            if (this.#fatal) throw new TypeError("the data is not UTF-8");
+            c = 0xfffd;
+          }
+        }
+        if (points.push(c) === 4096) parts.push(String.fromCodePoint(...points.splice(0)));
+      }
+      parts.push(String.fromCodePoint(...points));
+      return parts.join("");
+    }
+  });
+
+  // explain tells the host of what was thrown.
+  const explain = (reason) => {
+    let message = "";
+    let stack = "";
+    try {
+      if (reason instanceof Error) {
+        message = `${reason.name}: ${reason.message}`;
+        stack = `${reason.stack ?? ""}`;
+      } else {
+        message = `thrown: ${show(reason)}`;
+      }
+    } catch {
+      message = "an exception that cannot be shown";
+    }
+    thrown(message, stack);
+  };
+
+  // faultOf is the Answer for a FriggError, undefined for any other error.
+  const faultOf = (reason) => {
+    if (!(reason instanceof Error) || typeof reason.fault !== "object" || typeof reason.fault?.kind !== "string") return undefined;
+    return stringify({ fault: reason.fault });
+  };
+
+  const run = async (handler) => {
+    let answer;
+    try {
+      const value = (await handler(parse(input()))) ?? {};
+      answer = stringify({ value });
+      if (answer === "{}") throw new TypeError("the export returned something that JSON cannot say");
+    } catch (reason) {
+      try {
+        answer = faultOf(reason);
+      } catch {
+        answer = undefined;
+      }
+      if (answer === undefined) return explain(reason);
+    }
+    output(answer);
+  };
+
+  return {
+    explain,
+    // link makes the function that the host calls to run an export.
+    link(namespace, name) {
+      const handler = namespace[name];
+      if (typeof handler !== "function") throw new TypeError(`the program does not export a function ${name}`);
+      return () => {
+        pool = new Uint8Array(0);
+        taken = 0;
+        run(handler);
+      };
+    },
+  };
+})
