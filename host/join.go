@@ -109,6 +109,7 @@ func (h *Host) plugins(ctx context.Context) error {
 	if h.registry, err = plugin.NewRegistry(registry); err != nil {
 		return err
 	}
+	h.later(func() error { h.registry.Close(); return nil })
 	h.Plugins = plugin.New(plugin.Config{Store: h.db, Registry: h.registry, Sealer: h.vault, Now: h.cfg.Now})
 	h.requester = requester.New(requester.Config{AllowPrivate: h.cfg.AllowPrivate, Log: h.cfg.Log, Now: h.cfg.Now})
 	h.later(func() error { h.requester.Close(); return nil })

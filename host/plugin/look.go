@@ -6,7 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -20,40 +24,58 @@ const stillChanging = "changed a moment ago; it is read when it has come to rest
 
 // look is what was seen of a file the last time.
 type look struct {
-	size    int64
-	changed time.Time
-	settled bool // read and judged; until the file changes there is no need to read it again
-	moving  bool // it may still be being written
+	info    fs.FileInfo
+	since   time.Time // it was seen like that first
+	settled bool      // read and judged; until the file changes there is no need to read it again
+	moving  bool      // it may still be being written
 	plugin  *Plugin
 }
 
+// same reports that a file is the one that was seen, unchanged.
 func (l *look) same(info fs.FileInfo) bool {
-	return l != nil && l.size == info.Size() && l.changed.Equal(info.ModTime())
+	return l != nil && l.info != nil && os.SameFile(l.info, info) && l.info.Size() == info.Size() && l.info.ModTime().Equal(info.ModTime())
 }
 
 // lookAround looks at every file of the plugins folder, in order of name. Plugins that could be used have state Ready,
-// all others Broken and a problem.
-func (r *Registry) lookAround() ([]*Plugin, error) {
+// all others Broken and a problem. It reports whether anything differs from the last time.
+func (r *Registry) lookAround() (found []*Plugin, changed bool, err error) {
 	files, err := os.ReadDir(r.cfg.Dir) // sorted
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "plugin.Rescan", "the plugins folder cannot be read")
+		return nil, false, fault.Wrap(err, fault.Internal, "plugin.Rescan", "the plugins folder cannot be read")
 	}
+	files = slices.DeleteFunc(files, func(f fs.DirEntry) bool {
+		return strings.HasPrefix(f.Name(), ".") || filepath.Ext(f.Name()) != extension
+	})
+	seen := make([]*look, len(files))
+	abreast(len(files), func(i int) { seen[i] = r.look(files[i].Name(), r.looks[files[i].Name()]) })
 	looks := map[string]*look{}
-	var found []*Plugin
-	for _, f := range files {
-		if strings.HasPrefix(f.Name(), ".") || filepath.Ext(f.Name()) != extension {
-			continue
-		}
-		l := r.look(f.Name(), r.looks[f.Name()])
-		looks[f.Name()] = l
+	for i, l := range seen {
+		name := files[i].Name()
+		changed = changed || r.looks[name] != l
+		looks[name] = l
 		found = append(found, l.plugin)
 	}
+	changed = changed || len(r.looks) != len(looks)
 	r.looks = looks
-	return found, nil
+	return found, changed, nil
+}
+
+// abreast does n things, as many at once as there are cores.
+func abreast(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // look looks at one file. A file that changed a moment ago may still be being written: it is only read when it has not
-// changed between two looks.
+// changed for a while.
 func (r *Registry) look(file string, last *look) *look {
 	path := filepath.Join(r.cfg.Dir, file)
 	info, err := os.Stat(path)
@@ -61,13 +83,21 @@ func (r *Registry) look(file string, last *look) *look {
 		err = errors.New("it is not a file")
 	}
 	if err != nil {
-		return &look{plugin: unread(file, err)}
+		return unreadable(file, last, err)
 	}
 	if last.same(info) && last.settled {
 		return last
 	}
-	now := &look{size: info.Size(), changed: info.ModTime()}
-	if !r.cfg.Offline && !last.same(info) && r.cfg.Now().Sub(info.ModTime()) < r.cfg.Settle {
+	now := &look{info: info, since: r.cfg.Now()}
+	rest := now.since.Sub(info.ModTime())
+	if last.same(info) {
+		rest = max(rest, now.since.Sub(last.since)) // the clock of a file server may be another
+		now.since = last.since
+	}
+	if !r.cfg.Offline && rest < r.cfg.Settle {
+		if last.same(info) {
+			return last
+		}
 		now.moving = true
 		now.plugin = unusable(file, stillChanging)
 		return now
@@ -79,8 +109,7 @@ func (r *Registry) look(file string, last *look) *look {
 	}
 	module, err := readAll(path, abi.LimitModuleBytes)
 	if err != nil {
-		now.plugin = unread(file, err)
-		return now
+		return unreadable(file, last, err)
 	}
 	if after, err := os.Stat(path); err != nil || !now.same(after) {
 		now.moving = true
@@ -132,13 +161,17 @@ func unusable(file, problem string) *Plugin {
 // stem is the name of a plugin that only its file names.
 func stem(file string) string { return strings.TrimSuffix(file, extension) }
 
-// unread says why a file cannot be read, without its path.
-func unread(file string, err error) *Plugin {
+// unreadable says why a file cannot be read, without its path. As long as that is the same, nothing has changed.
+func unreadable(file string, last *look, err error) *look {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		err = p.Err
 	}
-	return unusable(file, "cannot be read: "+err.Error())
+	problem := "cannot be read: " + err.Error()
+	if last != nil && last.plugin.Problem == problem {
+		return last
+	}
+	return &look{plugin: unusable(file, problem)}
 }
 
 // describe fills what an inspection knows. The manifest gets its defaults.

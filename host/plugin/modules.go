@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -35,7 +36,7 @@ func (m modules) path(d Digest) string {
 
 // put saves the bytes on disk before it returns. A damaged file is replaced.
 func (m modules) put(d Digest, module []byte) error {
-	if _, err := m.get(d); err == nil {
+	if kept, err := os.ReadFile(m.path(d)); err == nil && bytes.Equal(kept, module) {
 		return nil
 	}
 	f, err := os.CreateTemp(m.dir, "*"+partSuffix)

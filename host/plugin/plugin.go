@@ -23,6 +23,7 @@ type State string
 const (
 	Ready         State = "ready"          // serves calls
 	NeedsApproval State = "needs_approval" // waits for an operator's grant
+	Loading       State = "loading"        // is approved and being compiled
 	Broken        State = "broken"         // Problem says why
 )
 

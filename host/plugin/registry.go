@@ -12,9 +12,9 @@ import (
 	"github.com/frigg-host/frigg-host/host/fault"
 )
 
-// Loader makes a version ready to run before it serves, off the road of requests.
+// Loader makes a version ready to run before it serves, off the road of requests. It is called concurrently.
 type Loader interface {
-	// Load compiles a module. Loading what is loaded is fine.
+	// Load compiles a module. Loading what is loaded is fine. It returns soon after ctx has ended.
 	Load(ctx context.Context, p *Plugin, module []byte) error
 	// Unload frees what Load made; running calls finish first. Calls of this version may still come.
 	Unload(ctx context.Context, d Digest)
@@ -26,10 +26,12 @@ type RegistryConfig struct {
 	DataDir string // the bytes of every version are kept in its folder "modules"
 	Store   Store
 	Loader  Loader // nil loads nothing
-	// Interval between two looks at the folder by Run; default 2 s.
+	// Interval between two looks at the folder by Run; default 250 ms. The store is asked at every eighth.
 	Interval time.Duration
-	// Settle is how long a file must have been unchanged to be read at its first look; default 1 s.
+	// Settle is how long a file must have been unchanged to be read; default 250 ms.
 	Settle time.Duration
+	// Linger is how long a version stays loaded after it served, for calls that are about to begin; default 30 s.
+	Linger time.Duration
 	// Dev grants every plugin what it asks for, as long as this process lives, and says so.
 	Dev bool
 	// Offline looks and decides, but writes nothing, loads nothing and waits for no file: for a command beside a host.
@@ -39,18 +41,21 @@ type RegistryConfig struct {
 }
 
 // Registry is the Catalog of a folder. It looks at the folder when told to, decides which version of each plugin serves,
-// and keeps the bytes of all versions. A bad file never stops the others.
+// has it loaded in the background, and keeps the bytes of all versions. A bad or slow file never stops the others. Close it.
 type Registry struct {
 	cfg     RegistryConfig
 	modules modules
 	view    atomic.Pointer[view]
+	loader  *loader
 
-	scan   sync.Mutex // one Rescan at a time; it guards what follows
-	looks  map[string]*look
-	loaded map[Digest]error
-	dev    map[Digest]*Grant
-	told   map[string]string
-	idle   map[Digest]bool // kept modules that nobody needed at the last Prune
+	scan  sync.Mutex // one look and decision at a time; it guards what follows
+	round *round     // the last one
+	looks map[string]*look
+	loads map[Digest]*load
+	past  map[string][]retired // what served under a name and is not loaded any more, oldest first
+	dev   map[Digest]*Grant
+	told  map[string]string
+	idle  map[Digest]bool // kept modules that nobody needed at the last Prune
 
 	mu       sync.Mutex
 	versions map[Digest]*Plugin
@@ -58,7 +63,7 @@ type Registry struct {
 
 var _ Catalog = (*Registry)(nil)
 
-// view is what the last Rescan decided. It is immutable.
+// view is what was decided last. It is immutable.
 type view struct {
 	entries []Entry // by name, then the one that serves, then by file
 	serving map[string]*Plugin
@@ -78,10 +83,13 @@ type Entry struct {
 // NewRegistry opens a registry that knows nothing yet; Rescan looks at the folder.
 func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	if cfg.Interval <= 0 {
-		cfg.Interval = 2 * time.Second
+		cfg.Interval = 250 * time.Millisecond
 	}
 	if cfg.Settle <= 0 {
-		cfg.Settle = time.Second
+		cfg.Settle = 250 * time.Millisecond
+	}
+	if cfg.Linger <= 0 {
+		cfg.Linger = 30 * time.Second
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -90,9 +98,10 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Registry{
-		cfg: cfg, modules: modules{filepath.Join(cfg.DataDir, "modules")}, loaded: map[Digest]error{},
+		cfg: cfg, modules: modules{filepath.Join(cfg.DataDir, "modules")}, loads: map[Digest]*load{}, past: map[string][]retired{},
 		dev: map[Digest]*Grant{}, told: map[string]string{}, versions: map[Digest]*Plugin{},
 	}
+	r.loader = newLoader(cfg.Loader, r.modules, cfg.Log)
 	r.view.Store(&view{})
 	if !cfg.Offline {
 		if err := r.modules.open(); err != nil {
@@ -102,33 +111,56 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	return r, nil
 }
 
-// Start looks at the folder for the first time. If a file changed a moment ago it waits once and looks again.
+// startPatience is how long Start waits for what has never served.
+const startPatience = 20 * time.Second
+
+// Start looks at the folder for the first time. What served when the last process ended serves at once, and is loaded
+// meanwhile: its first calls wait for that. What never served is waited for, at most 20 s; then it is loaded in the
+// background. If a file changed a moment ago Start looks again when it has come to rest.
 func (r *Registry) Start(ctx context.Context) error {
-	if err := r.Rescan(ctx); err != nil || r.atRest() {
+	if err := r.review(ctx, true); err != nil {
 		return err
 	}
-	settled := time.NewTimer(r.cfg.Settle)
-	defer settled.Stop()
-	select {
-	case <-ctx.Done():
-		return fault.Wrap(ctx.Err(), fault.Canceled, "plugin.Start", "the caller left")
-	case <-settled.C:
+	patient, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	if !r.atRest() {
+		settled := time.NewTimer(r.cfg.Settle)
+		defer settled.Stop()
+		select {
+		case <-ctx.Done():
+			return fault.Wrap(ctx.Err(), fault.Canceled, "plugin.Start", "the caller left")
+		case <-settled.C:
+		}
+		if err := r.review(ctx, true); err != nil {
+			return err
+		}
 	}
-	return r.Rescan(ctx)
+	err := r.await(patient, func(l *load) bool { return l.fresh })
+	if patient.Err() != nil && ctx.Err() == nil {
+		r.cfg.Log.WarnContext(ctx, "the host starts before all plugins are compiled; the others serve as soon as they are")
+		return nil
+	}
+	return err
 }
+
+const (
+	storeEvery = 8  // looks at the folder for one at the store
+	atEase     = 20 // a look that takes long is followed by a rest that is so many times longer
+)
 
 // Run looks at the folder again and again until ctx ends.
 func (r *Registry) Run(ctx context.Context) {
-	tick := time.NewTicker(r.cfg.Interval)
-	defer tick.Stop()
+	rest := time.NewTimer(r.cfg.Interval)
+	defer rest.Stop()
 	said := ""
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-rest.C:
 		}
-		err := r.Rescan(ctx)
+		began := time.Now()
+		err := r.review(ctx, n%storeEvery == 0)
 		switch {
 		case err == nil:
 			said = ""
@@ -136,8 +168,12 @@ func (r *Registry) Run(ctx context.Context) {
 			said = err.Error()
 			r.cfg.Log.ErrorContext(ctx, "the plugins folder cannot be looked at", "err", err)
 		}
+		rest.Reset(max(r.cfg.Interval, atEase*time.Since(began)))
 	}
 }
+
+// Close ends what is being loaded and waits for it. Nothing is decided afterwards; reads go on.
+func (r *Registry) Close() { r.loader.close() }
 
 // Plugin returns the version that serves new work.
 func (r *Registry) Plugin(name string) (*Plugin, error) {
@@ -152,6 +188,11 @@ func (r *Registry) Plugin(name string) (*Plugin, error) {
 		}
 		if e.Plugin.State == NeedsApproval {
 			return nil, fault.New(fault.Forbidden, op, "plugin %s %s", name, e.Plugin.Problem).On(fault.Host)
+		}
+		if e.Plugin.State == Loading {
+			loading := fault.New(fault.Unavailable, op, "plugin %s %s; try again in a moment", name, e.Plugin.Problem)
+			loading.RetryAfter = time.Second
+			return nil, loading
 		}
 		return nil, fault.New(fault.Unavailable, op, "plugin %s (%s) cannot be used: %s", name, e.Plugin.File, e.Plugin.Problem)
 	}

@@ -68,6 +68,7 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.t.Cleanup(registry.Close)
 	r.registry = registry
 	r.service = plugin.New(plugin.Config{
 		Store: r.db, Registry: registry, Sealer: sealer{}, Now: func() time.Time { return r.now },
@@ -309,6 +310,7 @@ func TestRescan_WaitsForAFileThatIsStillBeingCopied(t *testing.T) {
 		r.rescan()
 		r.wantState("crm.wasm crm  broken")
 	}
+	r.now = r.now.Add(250 * time.Millisecond)
 	r.rescan() // it has stopped growing, and is not whole
 	if _, err := r.registry.Plugin("crm"); !strings.Contains(fault.PublicMessage(err), "still being copied?") {
 		t.Errorf("got %v", err)
@@ -316,7 +318,9 @@ func TestRescan_WaitsForAFileThatIsStillBeingCopied(t *testing.T) {
 	r.drop("crm.wasm", whole, 0)
 	r.now = r.now.Add(-time.Second)
 	r.rescan()
+	r.rescan() // so soon says nothing
 	r.wantState("crm.wasm crm  broken")
+	r.now = r.now.Add(250 * time.Millisecond)
 	r.rescan()
 	r.wantServing("crm", "1.0.0")
 	if n := r.log.count("cannot be used"); n != 1 {
@@ -344,7 +348,7 @@ func TestStart_WaitsOnceForAFreshFile(t *testing.T) {
 		if err := registry.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := registry.Plugin("crm"); err != nil || time.Since(began) != time.Second {
+		if _, err := registry.Plugin("crm"); err != nil || time.Since(began) != 250*time.Millisecond {
 			t.Errorf("got %v after %s", err, time.Since(began))
 		}
 	})
@@ -373,6 +377,8 @@ func TestRescan_CarriesAGrantOverWhenNothingIsAskedBeyond(t *testing.T) {
 			if c.ok {
 				r.wantServing("crm", "1.1.0")
 				r.wantState("crm.wasm crm 1.1.0 ready serving")
+				r.now = r.now.Add(30 * time.Second)
+				r.rescan()
 				if len(r.loader.loaded) != 1 {
 					t.Errorf("%d versions are loaded, want the old one unloaded", len(r.loader.loaded))
 				}
@@ -472,6 +478,11 @@ func TestRescan_ARemovedFileStopsNewCallsAndKeepsTheVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.remove("crm.wasm")
+	r.rescan()
+	if !r.loader.loaded[p.Digest] {
+		t.Error("it was unloaded at once, though calls may be about to begin")
+	}
+	r.now = r.now.Add(30 * time.Second)
 	for range 2 {
 		r.rescan()
 		r.wantState()

@@ -17,40 +17,72 @@ import (
 // DevGrantor is Grant.By of development mode.
 const DevGrantor = "development mode"
 
-// round is the work of one Rescan.
+// round is one look and the decisions that follow from it, also later, when versions have been loaded.
 type round struct {
 	*Registry
+	files    map[string][]*Plugin // by plugin, as far as their names are known
 	grants   map[Digest]*Grant
 	latest   map[string]*Grant // by name, of those on record
 	installs map[string]*Install
-	next     view
+	decided  map[string][]Entry
 	failed   error // of the store
 }
 
-// Rescan looks at the folder and at the grants, and decides which versions serve from now on. It compiles what is new,
-// so it may take seconds; calls go on meanwhile. The error says that folder or store could not be read or written: what
-// served before goes on serving.
+// Rescan looks at the folder and at the grants, and decides which versions serve from now on. It waits until what is new
+// is compiled, so it may take seconds; calls go on meanwhile, and each version serves as soon as it can. The error says
+// that folder or store could not be read or written: what served before goes on serving.
 func (r *Registry) Rescan(ctx context.Context) error {
-	r.scan.Lock()
-	defer r.scan.Unlock()
-	found, err := r.lookAround()
-	if err != nil {
+	if err := r.review(ctx, true); err != nil {
 		return err
 	}
-	w := &round{Registry: r, next: view{serving: map[string]*Plugin{}}}
+	return r.await(ctx, func(*load) bool { return true })
+}
+
+// rescanFor is Rescan for one plugin: it does not wait for others.
+func (r *Registry) rescanFor(ctx context.Context, name string) error {
+	if err := r.review(ctx, true); err != nil {
+		return err
+	}
+	return r.await(ctx, func(l *load) bool { return l.plugin.Name == name })
+}
+
+// review looks at the folder and decides what can be decided now. Unless always is set it does nothing more when no file
+// has changed.
+func (r *Registry) review(ctx context.Context, always bool) error {
+	r.scan.Lock()
+	defer r.scan.Unlock()
+	found, changed, err := r.lookAround()
+	if err != nil || !changed && !always {
+		return err
+	}
+	w := &round{Registry: r, decided: map[string][]Entry{}}
 	if err := w.recall(ctx); err != nil {
 		return err
 	}
-	byName := w.byName(found)
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		w.decide(ctx, name, byName[name])
+	r.again()
+	r.round = w
+	w.files = w.byName(found)
+	for _, name := range slices.Sorted(maps.Keys(w.files)) {
+		w.decide(ctx, name)
 	}
-	w.forget(ctx, byName)
-	w.next.grants = w.grants
-	old := r.view.Swap(&w.next)
-	r.unload(ctx)
-	r.report(old, &w.next)
+	w.forget(ctx)
+	w.publish(ctx)
 	return w.failed
+}
+
+// publish lets what was decided be seen.
+func (w *round) publish(ctx context.Context) {
+	next := &view{serving: map[string]*Plugin{}, grants: w.grants}
+	for _, name := range slices.Sorted(maps.Keys(w.decided)) {
+		for _, e := range w.decided[name] {
+			if next.entries = append(next.entries, e); e.Serving {
+				next.serving[name] = e.Plugin
+			}
+		}
+	}
+	old := w.view.Swap(next)
+	w.retire(ctx, next)
+	w.report(old, next)
 }
 
 // recall reads what was decided before.
@@ -100,8 +132,9 @@ func alter(p *Plugin, change func(*Plugin)) *Plugin {
 }
 
 // decide judges the files of one name: one of them counts. While it cannot serve, what served before goes on.
-func (w *round) decide(ctx context.Context, name string, files []*Plugin) {
-	chosen := w.choose(name, files)
+func (w *round) decide(ctx context.Context, name string) {
+	files := w.files[name]
+	chosen := w.choose(files)
 	var waiting []Entry
 	var rivals []string
 	for _, p := range files {
@@ -123,27 +156,28 @@ func (w *round) decide(ctx context.Context, name string, files []*Plugin) {
 	}
 	if !e.Serving {
 		var lost *Plugin
-		if e, lost = w.previous(ctx, name, chosen); lost != nil {
+		if e, lost = w.previous(name, chosen); lost != nil {
 			waiting = append(waiting, Entry{Plugin: lost})
 		}
 	}
+	var entries []Entry
 	if e.Serving {
-		w.next.serving[name] = e.Plugin
-		w.next.entries = append(w.next.entries, e)
+		entries = append(entries, e)
 	}
 	slices.SortStableFunc(waiting, func(a, b Entry) int { return cmp.Compare(order(a), order(b)) })
 	for _, o := range waiting {
-		if e.Serving && o.Plugin.State == NeedsApproval {
+		if e.Serving && (o.Plugin.State == NeedsApproval || o.Plugin.State == Loading) {
 			o.Plugin = alter(o.Plugin, func(p *Plugin) { p.Problem += fmt.Sprintf("; version %s goes on serving meanwhile", e.Plugin.Version) })
 		}
-		w.next.entries = append(w.next.entries, o)
+		entries = append(entries, o)
 	}
+	w.decided[name] = entries
 }
 
 // choose finds the file that counts under a name. It is the one that serves as long as it is there, usable or not:
 // whoever can add a file to the folder does not take a name over with it, not even while a copy is under way. Else it is
 // the first that somebody granted, else the first that is usable; nil when none is.
-func (w *round) choose(name string, files []*Plugin) *Plugin {
+func (w *round) choose(files []*Plugin) *Plugin {
 	first := func(counts func(*Plugin) bool) *Plugin {
 		if i := slices.IndexFunc(files, counts); i >= 0 {
 			return files[i]
@@ -194,8 +228,11 @@ func (w *round) admit(ctx context.Context, p *Plugin) Entry {
 			p.State, p.Problem = NeedsApproval, fmt.Sprintf("waits for approval%s; run `frigg-host plugin approve %s`", asking(missing), p.Name)
 		})}
 	}
-	if err := w.load(ctx, p); err != nil {
-		return Entry{Plugin: broken(p, "cannot be loaded: "+reason(err))}
+	switch ended, err := w.load(p); {
+	case err != nil:
+		return Entry{Plugin: w.unloadable(p, err)}
+	case !ended && !w.onRecord(p):
+		return Entry{Plugin: alter(p, func(p *Plugin) { p.State, p.Problem = Loading, "is being compiled" })}
 	}
 	if err := w.record(ctx, p, fresh); err != nil {
 		w.failed = err
@@ -270,26 +307,18 @@ func (w *round) before(p *Plugin) *Grant {
 	return &Grant{Ask: Ask{Limits: defaultLimits, Secrets: last.Secrets}}
 }
 
-// load loads a version once. What failed for a reason that may pass is tried again.
-func (w *round) load(ctx context.Context, p *Plugin) error {
-	if w.cfg.Loader == nil || w.cfg.Offline {
-		return nil
+// onRecord reports that a version served before. It serves while it is being loaded: its calls wait for that.
+func (w *round) onRecord(p *Plugin) bool {
+	in := w.installs[p.Name]
+	return in != nil && in.Digest == p.Digest
+}
+
+// unloadable says why a version cannot be loaded. If it never served, nobody can need its bytes.
+func (w *round) unloadable(p *Plugin, err error) *Plugin {
+	if !fault.Retryable(err) && !w.onRecord(p) {
+		err = errors.Join(err, w.modules.remove(p.Digest))
 	}
-	if err, done := w.loaded[p.Digest]; done {
-		return err
-	}
-	module, err := w.modules.get(p.Digest)
-	if err != nil {
-		return err
-	}
-	err = w.cfg.Loader.Load(ctx, p, module)
-	if err == nil || !fault.Retryable(err) {
-		w.loaded[p.Digest] = err
-	}
-	if in := w.installs[p.Name]; w.loaded[p.Digest] != nil && (in == nil || in.Digest != p.Digest) {
-		return errors.Join(err, w.modules.remove(p.Digest)) // it never served, so nobody can need its bytes
-	}
-	return err
+	return broken(p, "cannot be loaded: "+reason(err))
 }
 
 // record saves that a version serves, unless that is known.
@@ -313,7 +342,7 @@ func (w *round) record(ctx context.Context, p *Plugin, carried *Grant) error {
 }
 
 // previous is what served under a name before, from its kept bytes; lost says that it is not there any more.
-func (w *round) previous(ctx context.Context, name string, chosen *Plugin) (e Entry, lost *Plugin) {
+func (w *round) previous(name string, chosen *Plugin) (e Entry, lost *Plugin) {
 	in := w.installs[name]
 	if in == nil || w.grants[in.Digest] == nil || chosen != nil && chosen.Digest == in.Digest {
 		return Entry{}, nil
@@ -323,7 +352,7 @@ func (w *round) previous(ctx context.Context, name string, chosen *Plugin) (e En
 		return Entry{}, nil
 	}
 	if err == nil {
-		err = w.load(ctx, p)
+		_, err = w.load(p)
 	}
 	if err != nil {
 		problem := "the version that served before cannot be had again: " + reason(err)
@@ -333,35 +362,17 @@ func (w *round) previous(ctx context.Context, name string, chosen *Plugin) (e En
 }
 
 // forget removes names that have no file any more.
-func (w *round) forget(ctx context.Context, byName map[string][]*Plugin) {
+func (w *round) forget(ctx context.Context) {
 	if w.cfg.Offline {
 		return
 	}
 	for name := range w.installs {
-		if byName[name] != nil {
+		if w.files[name] != nil {
 			continue
 		}
 		if err := w.cfg.Store.PluginRemoved(ctx, name); err != nil {
 			w.failed = err
 		}
-	}
-}
-
-// unload frees what does not serve any more. Work that still needs it loads it again.
-func (r *Registry) unload(ctx context.Context) {
-	v := r.view.Load()
-	wanted := map[Digest]bool{}
-	for _, e := range v.entries {
-		wanted[e.Plugin.Digest] = e.Serving || e.Plugin.State == Broken
-	}
-	for d, err := range r.loaded {
-		if wanted[d] {
-			continue
-		}
-		if err == nil {
-			r.cfg.Loader.Unload(ctx, d)
-		}
-		delete(r.loaded, d)
 	}
 }
 
@@ -383,6 +394,7 @@ func (r *Registry) report(old, now *view) {
 			r.tell(subject, slog.LevelInfo, "plugin serves", "", "plugin", p.Name, "version", p.Version, "digest", p.Digest)
 		case p.State == NeedsApproval:
 			r.tell(subject, slog.LevelWarn, "plugin needs approval", p.Problem, "plugin", p.Name, "version", p.Version, "file", p.File)
+		case p.State == Loading:
 		case p.Problem == stillChanging:
 			r.tell(subject, slog.LevelInfo, "plugin file is still changing", "", "plugin", p.Name, "file", p.File)
 		default:

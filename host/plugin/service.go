@@ -69,7 +69,7 @@ func (s *Service) Approve(ctx context.Context, name string, d Digest, by string)
 	if err := s.store.PluginApproved(ctx, g); err != nil {
 		return nil, err
 	}
-	if err := s.registry.Rescan(context.WithoutCancel(ctx)); err != nil {
+	if err := s.registry.rescanFor(context.WithoutCancel(ctx), name); err != nil {
 		return nil, err
 	}
 	return s.registry.ByDigest(p.Digest)
@@ -79,7 +79,7 @@ func (s *Service) Approve(ctx context.Context, name string, d Digest, by string)
 // Errors: those of Approve.
 func (s *Service) Waiting(ctx context.Context, name string, d Digest) (Entry, error) {
 	const op = "plugin.Approve"
-	if err := s.registry.Rescan(ctx); err != nil {
+	if err := s.registry.review(ctx, true); err != nil {
 		return Entry{}, err
 	}
 	var serving Entry
