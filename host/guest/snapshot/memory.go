@@ -1,12 +1,7 @@
 package snapshot
 
-import (
-	"bytes"
-	"slices"
-)
-
-// DefaultKeep is the Keep of a new Memory: what a busy guest of the size of a Go program writes to in one call.
-const DefaultKeep = 1 << 20
+// DefaultKeep is the Keep of a new Memory: what a Go program writes to in one call before it collects garbage.
+const DefaultKeep = 4 << 20
 
 // Memory is the linear memory of one instance, used by one goroutine at a time. On Unix it lies outside the Go heap and
 // does not move; elsewhere it moves when it grows.
@@ -16,7 +11,8 @@ type Memory struct {
 	// memory stays as it was. It is not asked at instantiation nor by Restore.
 	Guard func(current, wanted uint64) bool
 	// Keep bounds the private bytes that survive a Restore where pages are shared with the image. They save the next call
-	// a page fault each; a Restore that finds more gives them all back to the system.
+	// a page fault each. A Restore that finds more gives them all back to the system; with zero that is each one that
+	// finds any.
 	Keep uint64
 
 	image   *Image // may be nil
@@ -25,6 +21,7 @@ type Memory struct {
 	size    uint64 // exposed now
 	top     uint64 // what lies behind is untouched; never less than the image in whole pages
 	private uint64
+	inVain  int // pages that Restore looked at and found unchanged since it gave back
 	state   state
 }
 
@@ -115,18 +112,22 @@ func (m *Memory) Reallocate(size uint64) []byte {
 	return m.space.head(size)
 }
 
-// Same reports whether the memory is byte by byte what its image is, and zero behind it. It reads everything: it is meant
-// to check Restore now and then. A memory without an image is never the same.
+// Same reports whether the memory is byte by byte what its image is, and zero behind it: a check of Restore, to be made now
+// and then. It reads every page that was ever touched, written or not, however Restore found what it put back. It leaves
+// alone those where nothing is mapped yet: they are the image's own, and reading them would only make them take memory.
+// A memory without an image is never the same.
 func (m *Memory) Same() bool {
-	if m.state == freed || m.image == nil || m.size != m.image.size || !bytes.Equal(m.Bytes(), m.image.view) {
+	if m.state == freed || m.image == nil || m.size != m.image.size {
 		return false
 	}
-	for page := range slices.Chunk(m.space.all[m.size:m.top], int(pageSize)) {
-		if !isZero(page) {
-			return false
+	same := true
+	m.image.backing.touched(m.space.all[:m.top], func(from, to uint64) bool {
+		for at := from; at < to && same; at += pageSize {
+			same = !differ(m.page(at))
 		}
-	}
-	return true
+		return same
+	})
+	return same
 }
 
 // Free gives the memory back. The engine calls it when the instance is closed; freeing again does nothing.

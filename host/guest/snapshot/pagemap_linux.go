@@ -49,24 +49,33 @@ func (p *pagemap) close() error {
 }
 
 // private visits the runs of private pages of memory as byte ranges, in order, until visit returns false.
-func (b *backing) private(m Method, memory []byte, visit func(from, to uint64) bool) error {
-	if len(memory) == 0 {
-		return nil
+func (b *backing) private(by Method, memory []byte, visit func(from, to uint64) bool) error {
+	find := (*scratch).scan
+	if by == Pagemap {
+		find = (*scratch).readPrivate
 	}
-	err := b.tables.err
-	if err == nil {
-		s := scratches.Get().(*scratch)
-		defer scratches.Put(s)
-		if m == PagemapScan {
-			err = s.scan(b.tables.fd, memory, visit)
-		} else {
-			err = s.read(b.tables.fd, memory, visit)
-		}
-	}
-	if err != nil {
+	if err := b.tables.search(find, memory, visit); err != nil {
 		return fault.New(fault.Unsupported, "snapshot.Restore", "this system does not show which pages of a memory were written to").With(err)
 	}
 	return nil
+}
+
+// touched visits the runs of pages that something is mapped to, private or not; all pages if that is not known.
+func (b *backing) touched(memory []byte, visit func(from, to uint64) bool) {
+	if err := b.tables.search((*scratch).readTouched, memory, visit); err != nil {
+		visit(0, uint64(len(memory)))
+	}
+}
+
+type search func(s *scratch, fd int, memory []byte, visit func(from, to uint64) bool) error
+
+func (p *pagemap) search(find search, memory []byte, visit func(from, to uint64) bool) error {
+	if p.err != nil || len(memory) == 0 {
+		return p.err
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return find(s, p.fd, memory, visit)
 }
 
 // scratch is what one search needs, in the heap, so that the kernel may write to it.
@@ -93,7 +102,6 @@ const (
 	isFile    = 1 << 2
 	isPresent = 1 << 3
 	isSwapped = 1 << 4
-	isZeroPFN = 1 << 5 // read, never written: the kernel's own page of zeros
 )
 
 // scan asks for the runs with ioctl PAGEMAP_SCAN (Linux 6.7).
@@ -103,7 +111,7 @@ func (s *scratch) scan(fd int, memory []byte, visit func(from, to uint64) bool) 
 	arg := scanArgument{
 		start: base, end: end,
 		regions: uint64(uintptr(unsafe.Pointer(&s.regions))), regionsLen: uint64(len(s.regions)),
-		categoryInverted: isFile | isZeroPFN, categoryMask: isFile | isZeroPFN, // neither of these
+		categoryInverted: isFile, categoryMask: isFile, // must not be
 		categoryAny: isPresent | isSwapped, ret: isPresent,
 	}
 	arg.size = uint64(unsafe.Sizeof(arg))
@@ -132,8 +140,16 @@ const (
 	entryPresent = 1 << 63
 )
 
-// read reads one entry per page (Linux 3.5).
-func (s *scratch) read(fd int, memory []byte, visit func(from, to uint64) bool) error {
+func (s *scratch) readPrivate(fd int, memory []byte, visit func(from, to uint64) bool) error {
+	return s.read(fd, memory, isPrivate, visit)
+}
+
+func (s *scratch) readTouched(fd int, memory []byte, visit func(from, to uint64) bool) error {
+	return s.read(fd, memory, isTouched, visit)
+}
+
+// read reads one entry per page (Linux 3.5) and visits the runs of those that match.
+func (s *scratch) read(fd int, memory []byte, match func(entry uint64) bool, visit func(from, to uint64) bool) error {
 	first := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(memory)))) / pageSize
 	var run struct{ from, to uint64 }
 	count := wholePages(uint64(len(memory))) / pageSize
@@ -147,7 +163,7 @@ func (s *scratch) read(fd int, memory []byte, visit func(from, to uint64) bool) 
 			return unix.EPROTO
 		}
 		for entry := range slices.Chunk(s.entries[:n-n%entrySize], entrySize) {
-			if isPrivate(binary.NativeEndian.Uint64(entry)) {
+			if match(binary.NativeEndian.Uint64(entry)) {
 				if at := page * pageSize; at != run.to {
 					if run.from < run.to && !visit(run.from, run.to) {
 						return nil
@@ -165,6 +181,6 @@ func (s *scratch) read(fd int, memory []byte, visit func(from, to uint64) bool) 
 	return nil
 }
 
-func isPrivate(entry uint64) bool {
-	return entry&(entryPresent|entrySwapped) != 0 && entry&entryFile == 0
-}
+func isTouched(entry uint64) bool { return entry&(entryPresent|entrySwapped) != 0 }
+
+func isPrivate(entry uint64) bool { return isTouched(entry) && entry&entryFile == 0 }

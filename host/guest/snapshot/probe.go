@@ -12,22 +12,25 @@ type Rejected struct {
 // fails, since Copy needs nothing from the system.
 func Probe() (Method, []Rejected) {
 	var rejected []Rejected
-	for _, m := range []Method{PagemapScan, Pagemap} {
-		err := try(m)
+	for _, by := range []Method{PagemapScan, Pagemap} {
+		err := try(func(m *Memory) error {
+			_, err := m.Restore(by, func() bool { return m.Reallocate(m.size+pageSize) != nil })
+			return err
+		})
 		if err == nil {
-			return m, rejected
+			return by, rejected
 		}
-		rejected = append(rejected, Rejected{m, err})
+		rejected = append(rejected, Rejected{by, err})
 	}
 	return Copy, rejected
 }
 
-// try puts one small memory back after each way of changing it.
-func try(by Method) error {
+// try has restore put one small memory back after each way of changing it.
+func try(restore func(*Memory) error) error {
 	const count = 8
 	was := make([]byte, count*pageSize)
-	for p := range count / 2 { // the others are holes
-		was[2*p*int(pageSize)] = byte(p + 1)
+	for at := uint64(0); at < count*pageSize; at += 2 * pageSize { // the others are holes
+		was[at] = 1
 	}
 	i, err := NewImage(was)
 	if err != nil {
@@ -46,9 +49,10 @@ func try(by Method) error {
 		func() { m.Bytes()[i.size-1]++ },
 		func() { dirty(m.Bytes()) },
 		func() { dirty(m.Reallocate(2 * i.size)) },
+		func() { m.Keep = 0; dirty(m.Bytes()) },
 	} {
 		change()
-		if _, err := m.Restore(by, func() bool { return m.Reallocate(m.size+pageSize) != nil }); err != nil {
+		if err := restore(m); err != nil {
 			return err
 		}
 		if !m.Same() {

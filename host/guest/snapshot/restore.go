@@ -16,7 +16,8 @@ const (
 )
 
 // Restore makes the memory what its image is: pages that were written to are copied back, what has grown is zero and
-// forgotten, and the size is that of the image. It returns how many pages it put back one by one.
+// forgotten, and the size is that of the image. It returns how many pages differed; if it
+// found more than Keep it stopped counting.
 //
 // An instance learns the size of its memory only from Reallocate: grow must make the engine call it once, by growing the
 // memory of the instance by one page and reporting whether that succeeded. It is called only if the size has changed, so
@@ -46,33 +47,41 @@ func (m *Memory) Restore(by Method, grow func() bool) (pages int, err error) {
 	return pages, nil
 }
 
-// restorePrivate copies back every page that the memory does not share with its image. These stay private, so that the
-// next search finds them again, and the next call writes to them without a fault.
+// A private page is kept because the next call would pay for a copy of its own with a page fault, which costs about as much
+// as looking at faultCost pages. The pages of the image that are only read fault again too, once all is given back: about
+// readSet of them.
+const (
+	faultCost = 16
+	readSet   = 64
+)
+
+// restorePrivate puts back the pages that the memory does not share with its image. They stay private, and the next search
+// finds them again. Those that did not differ were looked at in vain; when that has cost as much as the page faults would
+// that having none spares, all are given back, so that what is kept follows what calls need now.
 func (m *Memory) restorePrivate(by Method) (pages int, err error) {
 	m.private = 0
 	err = m.image.backing.private(by, m.space.all[:m.top], func(from, to uint64) bool {
 		if m.private += to - from; m.private > m.Keep {
 			return false
 		}
-		m.copyBack(from, to)
-		pages += int((to - from) / pageSize)
+		pages += m.putBack(from, to)
 		return true
 	})
-	if err == nil && m.private > m.Keep {
+	if err != nil {
+		return pages, err
+	}
+	kept := int(m.private / pageSize)
+	m.inVain += kept - pages
+	if m.private > m.Keep || m.inVain > faultCost*(kept+readSet) {
 		err = m.giveBack(0)
 	}
 	return pages, err
 }
 
-// restoreChanged copies back every page that differs from the image. Pages that were only read stay shared.
+// restoreChanged looks at every page. Those that were only read stay shared.
 func (m *Memory) restoreChanged() (pages int, err error) {
 	end := wholePages(m.image.size)
-	for at := uint64(0); at < end; at += pageSize {
-		if !m.unchanged(at) {
-			m.copyBack(at, at+pageSize)
-			pages++
-		}
-	}
+	pages = m.putBack(0, end)
 	if !shares {
 		m.private = end
 		return pages, m.giveBack(end)
@@ -83,20 +92,26 @@ func (m *Memory) restoreChanged() (pages int, err error) {
 	return pages, m.giveBack(end)
 }
 
-// unchanged reports whether the page at an offset is that of the image.
-func (m *Memory) unchanged(at uint64) bool {
-	page, want := m.space.all[at:at+pageSize], m.image.view[at:]
-	n := min(len(page), len(want))
-	return bytes.Equal(page[:n], want[:n]) && isZero(page[n:])
+// putBack copies the pages in [from, to) that differ from the image. It returns how many.
+func (m *Memory) putBack(from, to uint64) (pages int) {
+	for at := from; at < to; at += pageSize {
+		if page, want := m.page(at); differ(page, want) {
+			clear(page[copy(page, want):])
+			pages++
+		}
+	}
+	return pages
 }
 
-// copyBack makes [from, to) what it is in the image, and zero behind that.
-func (m *Memory) copyBack(from, to uint64) {
-	n := 0
-	if from < m.image.size {
-		n = copy(m.space.all[from:to], m.image.view[from:])
-	}
-	clear(m.space.all[from+uint64(n) : to])
+// page is the page at an offset and what it has to be: want, and zero behind it.
+func (m *Memory) page(at uint64) (page, want []byte) {
+	end := at + pageSize
+	return m.space.all[at:end], m.image.view[min(at, m.image.size):min(end, m.image.size)]
+}
+
+func differ(page, want []byte) bool {
+	n := len(want)
+	return !bytes.Equal(page[:n], want) || !isZero(page[n:])
 }
 
 // giveBack drops the private pages from an offset on.
@@ -109,7 +124,7 @@ func (m *Memory) giveBack(from uint64) error {
 	}
 	m.top = wholePages(m.image.size)
 	if from == 0 {
-		m.private = 0
+		m.private, m.inVain = 0, 0
 	}
 	return nil
 }
