@@ -18,8 +18,8 @@ const (
 	rootMagic     = 0  // magic
 	rootUndefined = 4  // value: undefined
 	rootExplain   = 8  // value: function that explains an exception; 0 is not there yet
-	rootLength    = 12 // where the engine writes the length of a string
-	rootArgv      = 16 // arguments of a call
+	rootScratch   = 12 // four words for results of the engine
+	rootArgv      = 28 // arguments of a call
 	rootRuns      = rootArgv + maxArgv*wordBytes
 	maxArgv       = 16
 
@@ -58,7 +58,22 @@ func (p *Program) Boot(ctx context.Context, in *Instance) error {
 			return ErrCorrupt
 		}
 	}
-	_, err = in.call(ctx, fnRunGC)
+	if _, err = in.call(ctx, fnRunGC); err != nil {
+		return err
+	}
+	return in.reserve(ctx)
+}
+
+// spareBytes are ready in the heap after Boot: most calls need less, and so do not grow the memory, each anew.
+const spareBytes = 1 << 20
+
+// reserve makes the engine's heap so large. Memory that it has not touched costs an image nothing.
+func (in *Instance) reserve(ctx context.Context) error {
+	at, err := in.call(ctx, fnMalloc, spareBytes)
+	if err != nil {
+		return err
+	}
+	_, err = in.call(ctx, fnFree, at) // free takes the null pointer, too
 	return err
 }
 

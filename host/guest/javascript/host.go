@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -52,6 +53,8 @@ var doors = []struct {
 	{"thrown", (*door).thrown},
 	{"capability", (*door).capability},
 	{"random", (*door).random},
+	{"encode", (*door).encode},
+	{"decode", (*door).decode},
 	{"debug", func(d *door) (uint32, error) { return d.log(Debug) }},
 	{"info", func(d *door) (uint32, error) { return d.log(Info) }},
 	{"warn", func(d *door) (uint32, error) { return d.log(Warn) }},
@@ -146,7 +149,7 @@ type text struct{ at, n uint32 }
 
 // text reads a string value.
 func (in *Instance) text(ctx context.Context, v uint32) (text, error) {
-	length := in.root + rootLength
+	length := in.root + rootScratch
 	at, err := in.call(ctx, fnString, uint64(v), uint64(length))
 	if err != nil {
 		return text{}, err
@@ -277,6 +280,62 @@ func (d *door) random() (uint32, error) {
 	b := make([]byte, int(n))
 	d.host.Random(b)
 	return d.in.made(d.host, fnNewBytes, b)
+}
+
+// encode answers the UTF-8 of a string as Uint8Array.
+func (d *door) encode() (uint32, error) {
+	t, err := d.text(0)
+	if err != nil {
+		return 0, err
+	}
+	v, err := d.in.call(d.host, fnNewBytes, uint64(t.at), uint64(t.n))
+	if err != nil {
+		return 0, err
+	}
+	return uint32(v), d.in.free(d.host, t)
+}
+
+// decode answers the text in a Uint8Array, undefined if that is not UTF-8.
+func (d *door) decode() (uint32, error) {
+	v, err := d.arg(0)
+	if err != nil {
+		return 0, err
+	}
+	at, n, err := d.in.array(d.host, v)
+	if err != nil {
+		return 0, err
+	}
+	if b, ok := d.in.view(at, n); !ok || !utf8.Valid(b) {
+		return d.undefined()
+	}
+	s, err := d.in.call(d.host, fnNewString, uint64(at), uint64(n))
+	return uint32(s), err
+}
+
+// array says where the bytes of a Uint8Array are.
+func (in *Instance) array(ctx context.Context, v uint32) (at, n uint32, err error) {
+	offset, length, width := in.root+rootScratch, in.root+rootScratch+wordBytes, in.root+rootScratch+2*wordBytes
+	buffer, err := in.call(ctx, fnBufferOf, uint64(v), uint64(offset), uint64(length), uint64(width))
+	if err != nil {
+		return 0, 0, err
+	}
+	if bad, err := in.call(ctx, fnIsException, buffer); err != nil || uint32(bad) != 0 {
+		_, _ = in.call(ctx, fnException) // it is replaced
+		return 0, 0, errors.Join(err, &Exception{Message: "an argument is not a Uint8Array"})
+	}
+	data, err := in.call(ctx, fnBuffer, buffer, uint64(in.root+rootScratch+3*wordBytes))
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err := in.call(ctx, fnFreeValue, buffer); err != nil {
+		return 0, 0, err
+	}
+	from, ok := in.word(offset)
+	n, ok2 := in.word(length)
+	if !ok || !ok2 {
+		return 0, 0, ErrCorrupt
+	}
+	return uint32(data) + from, n, nil
 }
 
 func (d *door) log(level Level) (uint32, error) {

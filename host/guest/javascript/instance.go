@@ -32,6 +32,8 @@ const (
 	fnFree
 	fnNewString
 	fnNewBytes
+	fnBufferOf
+	fnBuffer
 	fnIsString
 	fnString
 	fnFreeString
@@ -65,6 +67,8 @@ var exports = [functions]string{
 	fnFree:                "wasm_free",
 	fnNewString:           "qjs_new_string",
 	fnNewBytes:            "qjs_new_uint8_array",
+	fnBufferOf:            "qjs_get_typed_array_buffer",
+	fnBuffer:              "qjs_get_array_buffer",
 	fnIsString:            "qjs_is_string",
 	fnString:              "qjs_get_string_len",
 	fnFreeString:          "qjs_free_cstring",

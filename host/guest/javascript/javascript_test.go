@@ -214,7 +214,7 @@ func TestBoot_SaysWhatIsWrongWithAProgram(t *testing.T) {
 		"capability": {"frigg.call('http', 'send', '{}'); export const frigg_a = () => 1", "cannot be used while the plugin is loaded"},
 		"rejects":    {"Promise.reject(new Error('lost')); export const frigg_a = () => 1", "Error: lost"},
 	} {
-		_, err := load(t, tc.source, "frigg_a")
+		_, err := load(t, stoppable(), tc.source, "frigg_a")
 		var e *Exception
 		if !errors.As(err, &e) || !strings.Contains(e.Message, tc.want) {
 			t.Errorf("%s: %v", name, err)

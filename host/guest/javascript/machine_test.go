@@ -20,10 +20,16 @@ type machine struct {
 	code    wazero.CompiledModule
 }
 
-// theMachine is shared, since compiling takes a while.
-var theMachine = sync.OnceValue(func() *machine {
+// Machines are shared, since compiling takes a while. Guests of the one can be stopped, those of the other are as fast as in an
+// engine that counts fuel.
+var (
+	stoppable = sync.OnceValue(func() *machine { return newMachine(true) })
+	fast      = sync.OnceValue(func() *machine { return newMachine(false) })
+)
+
+func newMachine(stoppable bool) *machine {
 	ctx := context.Background()
-	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(1024).WithCloseOnContextDone(true))
+	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(1024).WithCloseOnContextDone(stoppable))
 	env := rt.NewHostModuleBuilder(Module)
 	for _, f := range Functions() {
 		env.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(f.Run), types(f.Params), types(f.Results)).Export(f.Name)
@@ -37,7 +43,7 @@ var theMachine = sync.OnceValue(func() *machine {
 	}
 	must(wasi.Instantiate(ctx))
 	return &machine{rt, must(rt.CompileModule(ctx, Engine()))}
-})
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -109,7 +115,7 @@ type guest struct {
 }
 
 // load makes a module of a program and boots it.
-func load(t testing.TB, source string, exports ...string) (*guest, error) {
+func load(t testing.TB, m *machine, source string, exports ...string) (*guest, error) {
 	t.Helper()
 	module, err := quickjs.New(exports, source).Module()
 	if err != nil {
@@ -119,7 +125,6 @@ func load(t testing.TB, source string, exports ...string) (*guest, error) {
 	if err != nil || !is {
 		t.Fatal(is, err)
 	}
-	m := theMachine()
 	boot := &call{Context: context.Background(), now: 1e18, random: rand.NewChaCha8([32]byte{})}
 	mod, err := m.runtime.InstantiateModule(boot, m.code, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
 	if err != nil {
@@ -139,7 +144,7 @@ func load(t testing.TB, source string, exports ...string) (*guest, error) {
 // booted is load of a program that boots.
 func booted(t testing.TB, source string, exports ...string) *guest {
 	t.Helper()
-	g, err := load(t, source, exports...)
+	g, err := load(t, stoppable(), source, exports...)
 	if err != nil {
 		t.Fatal(err)
 	}

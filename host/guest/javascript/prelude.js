@@ -1,8 +1,10 @@
 // What every program finds beside the language itself. The arguments are the doors of the host; nothing else reaches out.
 // Whatever is used at run time is taken from the globals now, so that a program that changes them changes nothing here.
-(function (input, output, thrown, capability, random, debug, info, warn, error) {
+(function (input, output, thrown, capability, random, encode, decode, debug, info, warn, error) {
   "use strict";
   const { parse, stringify } = JSON;
+  const { apply } = Reflect;
+  const { then } = Promise.prototype;
   const { freeze, defineProperty } = Object;
 
   const define = (name, value) => defineProperty(globalThis, name, { value, writable: true, configurable: true });
@@ -60,31 +62,7 @@
   define("TextEncoder", class TextEncoder {
     get encoding() { return "utf-8"; }
 
-    encode(text = "") {
-      text = `${text}`.toWellFormed();
-      const out = new Uint8Array(text.length * 3);
-      let n = 0;
-      for (let i = 0; i < text.length; i++) {
-        const c = text.codePointAt(i);
-        if (c < 0x80) {
-          out[n++] = c;
-        } else if (c < 0x800) {
-          out[n++] = 0xc0 | (c >> 6);
-          out[n++] = 0x80 | (c & 63);
-        } else if (c < 0x10000) {
-          out[n++] = 0xe0 | (c >> 12);
-          out[n++] = 0x80 | ((c >> 6) & 63);
-          out[n++] = 0x80 | (c & 63);
-        } else {
-          out[n++] = 0xf0 | (c >> 18);
-          out[n++] = 0x80 | ((c >> 12) & 63);
-          out[n++] = 0x80 | ((c >> 6) & 63);
-          out[n++] = 0x80 | (c & 63);
-          i++;
-        }
-      }
-      return out.slice(0, n);
-    }
+    encode(text = "") { return encode(`${text}`.toWellFormed()); }
   });
 
   // How many bytes follow a lead byte, and the bounds of the first of them (Unicode 16, table 3-7).
@@ -93,6 +71,30 @@
     if (lead >= 0xe0 && lead <= 0xef) return [2, lead === 0xe0 ? 0xa0 : 0x80, lead === 0xed ? 0x9f : 0xbf];
     if (lead >= 0xf0 && lead <= 0xf4) return [3, lead === 0xf0 ? 0x90 : 0x80, lead === 0xf4 ? 0x8f : 0xbf];
     return [0, 0, 0];
+  };
+  // mend makes UTF-8 of any bytes: what is none becomes U+FFFD, one for each longest start of a character.
+  const mend = (b, from) => {
+    const out = new Uint8Array(3 * (b.length - from));
+    let n = 0;
+    for (let i = from; i < b.length;) {
+      const start = i++;
+      let [follow, low, high] = sequence(b[start]);
+      let whole = follow > 0 || b[start] < 0x80;
+      for (; follow > 0; follow--, i++, low = 0x80, high = 0xbf) {
+        if (!(b[i] >= low && b[i] <= high)) {
+          whole = false;
+          break;
+        }
+      }
+      if (whole) {
+        for (let at = start; at < i; at++) out[n++] = b[at];
+      } else {
+        out[n++] = 0xef;
+        out[n++] = 0xbf;
+        out[n++] = 0xbd;
+      }
+    }
+    return out.subarray(0, n);
   };
   define("TextDecoder", class TextDecoder {
     #fatal;
@@ -108,31 +110,10 @@
 
     decode(data = new Uint8Array(0)) {
       const b = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
-      const parts = [];
-      const points = [];
-      let i = !this.#keepsMark && b[0] === 0xef && b[1] === 0xbb && b[2] === 0xbf ? 3 : 0;
-      while (i < b.length) {
-        let c = b[i++];
-        if (c >= 0x80) {
-          let [follow, low, high] = sequence(c);
-          c &= 0x3f >> follow;
-          let whole = follow > 0;
-          for (; follow > 0; follow--, low = 0x80, high = 0xbf) {
-            if (!(b[i] >= low && b[i] <= high)) {
-              whole = false;
-              break;
-            }
-            c = (c << 6) | (b[i++] & 63);
-          }
-          if (!whole) {
-            if (this.#fatal) throw new TypeError("the data is not UTF-8");
-            c = 0xfffd;
-          }
-        }
-        if (points.push(c) === 4096) parts.push(String.fromCodePoint(...points.splice(0)));
-      }
-      parts.push(String.fromCodePoint(...points));
-      return parts.join("");
+      const from = !this.#keepsMark && b[0] === 0xef && b[1] === 0xbb && b[2] === 0xbf ? 3 : 0;
+      const text = decode(b.subarray(from));
+      if (text === undefined && this.#fatal) throw new TypeError("the data is not UTF-8");
+      return text ?? decode(mend(b, from));
     }
   });
 
@@ -159,21 +140,34 @@
     return stringify({ fault: reason.fault });
   };
 
-  const run = async (handler) => {
+  const fail = (reason) => {
     let answer;
     try {
-      const value = (await handler(parse(input()))) ?? {};
-      answer = stringify({ value });
-      if (answer === "{}") throw new TypeError("the export returned something that JSON cannot say");
-    } catch (reason) {
-      try {
-        answer = faultOf(reason);
-      } catch {
-        answer = undefined;
-      }
-      if (answer === undefined) return explain(reason);
+      answer = faultOf(reason);
+    } catch {
+      // It only looks like a fault.
     }
-    output(answer);
+    if (answer === undefined) explain(reason);
+    else output(answer);
+  };
+  const succeed = (value) => {
+    try {
+      const answer = stringify({ value: value ?? {} });
+      if (answer === "{}") throw new TypeError("the export returned something that JSON cannot say");
+      output(answer);
+    } catch (reason) {
+      fail(reason);
+    }
+  };
+  const run = (handler) => {
+    try {
+      const value = handler(parse(input()));
+      if (typeof value?.then !== "function") return succeed(value);
+      const promise = value instanceof Promise ? value : new Promise((resolve) => resolve(value));
+      apply(then, promise, [succeed, fail]);
+    } catch (reason) {
+      fail(reason);
+    }
   };
 
   return {
