@@ -22,7 +22,7 @@ func (c *Call) Check(ctx context.Context, exports []string) error {
 	l := c.Limits.orDefault()
 	switch n := uint64(len(c.Input)); {
 	case ctx.Err() != nil:
-		return c.Ended(ctx)
+		return c.Ended(ctx, c.Timeout(ctx))
 	case !slices.Contains(exports, c.Export):
 		return noExport(c.Export, exports).of(c.Plugin)
 	case n > l.InputBytes:
@@ -31,9 +31,18 @@ func (c *Call) Check(ctx context.Context, exports []string) error {
 	return nil
 }
 
-// Ended is the error of a call whose ctx has ended.
-func (c *Call) Ended(ctx context.Context) error {
-	return contextStop(ctx, c.Limits.orDefault().Timeout, c.Export).of(c.Plugin)
+// Timeout is how long the call may take if it starts now: until its limit or the deadline of ctx, whichever is first.
+func (c *Call) Timeout(ctx context.Context) time.Duration {
+	timeout := c.Limits.orDefault().Timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(timeout, max(0, time.Until(deadline)))
+	}
+	return timeout
+}
+
+// Ended is the error of a call whose ctx has ended. timeout is what it had, for the text.
+func (c *Call) Ended(ctx context.Context, timeout time.Duration) error {
+	return contextStop(ctx, timeout, c.Export).of(c.Plugin)
 }
 
 // NewError is an error with a reason: its kind and side follow from that. detail is for operators.
