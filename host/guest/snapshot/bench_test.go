@@ -59,6 +59,19 @@ func BenchmarkRestoreGrown(b *testing.B) {
 	}
 }
 
+func BenchmarkNewImage(b *testing.B) {
+	memory := picture(4 << 20)
+	for b.Loop() {
+		i, err := snapshot.NewImage(memory)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := i.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkFork makes a memory from an image, touches a page and frees it.
 func BenchmarkFork(b *testing.B) {
 	i := newImage(b, picture(4<<20))

@@ -18,33 +18,48 @@ func wholePages(n uint64) uint64 { return (n + pageSize - 1) / pageSize * pageSi
 
 // Image is an immutable copy of a linear memory, shared by all memories that start from it. It is safe for concurrent use.
 type Image struct {
-	size     uint64
-	sum      [sha256.Size]byte
-	resident uint64
-	backing  backing // what the system holds for it
+	size    uint64
+	data    []span // all but the pages of zeros
+	backing backing
 
 	mu     sync.Mutex
 	view   []byte // read-only; users may read it without the lock
 	users  int    // the maker until Close, and each memory until Free
 	closed bool
+	sum    *[sha256.Size]byte // once it was asked for
 }
+
+// span is a part of a memory: it starts at a page and ends at one or at the end of the memory.
+type span struct{ from, to uint64 }
 
 // NewImage copies memory, which may be empty and need not end at a page. On Linux the copy is a sealed file in memory with
 // holes for pages of zeros, elsewhere plain bytes. Close it. It returns fault.Exhausted if the system has no room.
 func NewImage(memory []byte) (*Image, error) {
-	i := &Image{size: uint64(len(memory)), sum: sha256.Sum256(memory), users: 1}
-	for page := range slices.Chunk(memory, int(pageSize)) {
-		if !isZero(page) {
-			i.resident += pageSize
-		}
-	}
-	view, err := i.backing.open(memory)
+	i := &Image{size: uint64(len(memory)), data: dataOf(memory), users: 1}
+	view, err := i.backing.open(memory, i.data)
 	if err != nil {
 		return nil, refused("snapshot.NewImage", "there is no room for the image of a plugin", err)
 	}
 	i.view = view
 	liveImages.Add(1)
 	return i, nil
+}
+
+// dataOf finds the pages of memory that are not all zero.
+func dataOf(memory []byte) (data []span) {
+	at := uint64(0)
+	for page := range slices.Chunk(memory, int(pageSize)) {
+		end := at + uint64(len(page))
+		switch last := len(data) - 1; {
+		case isZero(page):
+		case last >= 0 && data[last].to == at:
+			data[last].to = end
+		default:
+			data = append(data, span{at, end})
+		}
+		at = end
+	}
+	return slices.Clip(data)
 }
 
 // Size is the length of the memory in bytes.
@@ -58,11 +73,46 @@ func (i *Image) Bytes() []byte {
 	return i.view
 }
 
-// Sum is the SHA-256 of Bytes.
-func (i *Image) Sum() [sha256.Size]byte { return i.sum }
+// Sum is the SHA-256 of Bytes, computed when first asked for; zero if that is after the image was closed and its last
+// memory freed.
+func (i *Image) Sum() (sum [sha256.Size]byte) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.sum == nil {
+		if i.users == 0 {
+			return sum
+		}
+		sum = i.hash()
+		i.sum = &sum
+	}
+	return *i.sum
+}
+
+// hash is the SHA-256 of the view. It does not read the holes, which would make them take memory.
+func (i *Image) hash() (sum [sha256.Size]byte) {
+	h, at := sha256.New(), uint64(0)
+	zeros := func(to uint64) {
+		for ; at < to; at += min(pageSize, to-at) {
+			h.Write(zeroPage[:min(pageSize, to-at)])
+		}
+	}
+	for _, d := range i.data {
+		zeros(d.from)
+		h.Write(i.view[d.from:d.to])
+		at = d.to
+	}
+	zeros(i.size)
+	h.Sum(sum[:0])
+	return sum
+}
 
 // Resident is how many bytes lie in pages that are not all zero: what the image costs when nobody reads the others.
-func (i *Image) Resident() uint64 { return i.resident }
+func (i *Image) Resident() (n uint64) {
+	for _, d := range i.data {
+		n += wholePages(d.to - d.from)
+	}
+	return n
+}
 
 // Close gives the image back: no memory starts from it any more, and those that did keep it until they are freed. Closing
 // again does nothing.

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"errors"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,11 +16,11 @@ type backing struct {
 }
 
 // open copies memory to a new file and returns a read-only view of it.
-func (b *backing) open(memory []byte) (view []byte, err error) {
+func (b *backing) open(memory []byte, data []span) (view []byte, err error) {
 	if b.fd, err = newFile(); err != nil {
 		return nil, err
 	}
-	if err := b.write(memory); err != nil {
+	if err := b.write(memory, data); err != nil {
 		return nil, errors.Join(err, unix.Close(b.fd))
 	}
 	if len(memory) > 0 {
@@ -53,21 +52,19 @@ func newFile() (int, error) {
 	return fd, err
 }
 
-// write fills the file and seals it. Pages of zeros are left out: they become holes, which take no memory until read.
-func (b *backing) write(memory []byte) error {
+// write fills the file with the data and seals it. What is left out becomes holes, which take no memory until read.
+func (b *backing) write(memory []byte, data []span) error {
 	if err := unix.Ftruncate(b.fd, int64(len(memory))); err != nil {
 		return err
 	}
-	var at int64
-	for page := range slices.Chunk(memory, int(pageSize)) {
-		if !isZero(page) {
-			if n, err := unix.Pwrite(b.fd, page, at); err != nil {
+	for _, d := range data {
+		for d.from < d.to { // the kernel may write less than asked
+			n, err := unix.Pwrite(b.fd, memory[d.from:d.to], int64(d.from))
+			if err != nil {
 				return err
-			} else if n < len(page) {
-				return unix.ENOSPC
 			}
+			d.from += uint64(n)
 		}
-		at += int64(len(page))
 	}
 	_, err := unix.FcntlInt(uintptr(b.fd), unix.F_ADD_SEALS, sealed)
 	return err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/frigg-host/frigg-host/host/fault"
@@ -30,7 +31,7 @@ func TestNewImage_Copies(t *testing.T) {
 		clear(source)
 		m := started(t, 1<<20, i)
 		dirty(m.Bytes())
-		if !bytes.Equal(i.Bytes(), want) || i.Size() != uint64(size) || i.Sum() != sha256.Sum256(want) {
+		if !bytes.Equal(i.Bytes(), want) || i.Size() != uint64(size) || i.Sum() != sha256.Sum256(want) || i.Sum() != i.Sum() {
 			t.Errorf("the image of %d bytes is not what the memory was", size)
 		}
 	}
@@ -42,6 +43,37 @@ func TestResident_CountsPagesThatAreNotZero(t *testing.T) {
 	memory[0], memory[4*page-1], memory[9*page] = 1, 1, 1
 	if got := newImage(t, memory).Resident(); got != uint64(3*page) {
 		t.Errorf("%d bytes, want 3 pages", got)
+	}
+}
+
+// Whoever comes too late gets no memory, whoever does not keeps the image.
+func TestClose_WhileMemoriesStart(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		i := newImage(t, picture(wasmPage))
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				m, err := snapshot.NewMemory(wasmPage, i)
+				if err != nil {
+					return
+				}
+				defer m.Free()
+				m.Reallocate(0)
+				if !m.Same() || i.Sum() != sha256.Sum256(picture(wasmPage)) {
+					t.Error("the image is not there")
+				}
+			})
+		}
+		all.Go(func() {
+			if err := i.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		all.Wait()
+		if i.Bytes() != nil {
+			t.Error("the image is still there")
+		}
 	}
 }
 

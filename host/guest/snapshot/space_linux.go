@@ -13,6 +13,8 @@ const reservation = unix.MAP_PRIVATE | unix.MAP_ANON | unix.MAP_NORESERVE
 
 // start puts the image at the head of the space, copy-on-write.
 func (s *space) start(i *Image) error {
+	// Where huge pages are the rule, one byte behind the image would take 2 MiB. A kernel without them refuses this.
+	_ = unix.Madvise(s.all, unix.MADV_NOHUGEPAGE)
 	if i.size == 0 {
 		return nil
 	}
