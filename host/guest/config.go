@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -24,8 +25,15 @@ type Config struct {
 	Entropy io.Reader
 	// Now is the guests' clock, time.Now by default.
 	Now func() time.Time
-	// Monotonic is the guests' monotonic clock, the time since the engine was opened by default.
-	Monotonic func() time.Duration
+	// Isolation is how calls are kept apart; by default the first of Isolations that works here.
+	Isolation Isolation
+	// IdleInstances bounds the idle instances of one module, 16 by default; IdleBytes what those of all modules have for
+	// themselves, 512 MiB by default; and IdleTime how long they are kept, a minute by default.
+	IdleInstances int
+	IdleBytes     uint64
+	IdleTime      time.Duration
+	// Log hears what an operator should know; nil discards it.
+	Log *slog.Logger
 	// AfterCall is for diagnosis: it sees all linear memory and all Extism blocks of an instance as they are at the end of
 	// every call, however it ended. The slices are only valid during AfterCall, which may run concurrently.
 	AfterCall func(plugin string, memory [][]byte)
@@ -50,6 +58,9 @@ func Open(ctx context.Context, name string, c Config) (Engine, error) {
 	return nil, fault.New(fault.Invalid, "guest.Open", "there is no engine %q; use %s or %s", name, Native, Extism)
 }
 
+// mostMemory is what a guest can have at most: what the fuel code asks for must never be had.
+const mostMemory = 1 << 30
+
 // orDefault fills what was left out.
 func (c Config) orDefault() Config {
 	if c.MemoryCeiling == 0 {
@@ -61,9 +72,12 @@ func (c Config) orDefault() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Monotonic == nil {
-		start := time.Now()
-		c.Monotonic = func() time.Duration { return time.Since(start) }
+	c.MemoryCeiling = min(c.MemoryCeiling, mostMemory)
+	c.IdleInstances = or(c.IdleInstances, 16)
+	c.IdleBytes = or(c.IdleBytes, 512<<20)
+	c.IdleTime = or(c.IdleTime, time.Minute)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
@@ -78,6 +92,8 @@ type hostFunction struct {
 
 // blocks are the Extism blocks of a running call, whichever engine keeps them.
 type blocks interface {
+	// ask answers one call of a capability.
+	ask(im Import, request []byte) []byte
 	// running is the call.
 	running() *meter
 	// block is the content of the block at offset, valid until the next allocation; offset 0 is the empty block.
@@ -92,7 +108,7 @@ func (c Config) capabilities() []hostFunction {
 	var all []hostFunction
 	for _, im := range c.Imports {
 		all = append(all, hostFunction{Import: im, params: "I", results: "I", run: func(b blocks, stack []uint64) {
-			stack[0] = b.place(b.running().capability(im, b.block(stack[0])))
+			stack[0] = b.place(b.ask(im, b.block(stack[0])))
 		}})
 	}
 	return append(all, c.functions...)

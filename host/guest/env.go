@@ -24,7 +24,7 @@ var env = []kernelFunction{
 	{"store_u8", "Ii", "", func(k *kernel, s []uint64) { k.view(s[0], 1)[0] = byte(s[1]) }},
 	{"store_u64", "II", "", func(k *kernel, s []uint64) { binary.LittleEndian.PutUint64(k.view(s[0], 8), s[1]) }},
 	{"input_set", "II", "", func(k *kernel, s []uint64) { k.setInput(s[0], s[1]) }},
-	{"input_length", "", "I", func(k *kernel, s []uint64) { s[0] = uint64(len(k.input)) }},
+	{"input_length", "", "I", func(k *kernel, s []uint64) { s[0] = k.inputLength() }},
 	{"input_load_u8", "I", "i", func(k *kernel, s []uint64) { s[0] = uint64(k.inputByte(s[0])) }},
 	{"input_load_u64", "I", "I", func(k *kernel, s []uint64) { s[0] = k.inputWord(s[0]) }},
 	{"input_offset", "", "I", func(k *kernel, s []uint64) { s[0] = k.inputOffset() }},
@@ -61,8 +61,9 @@ var noHTTP = fmt.Sprintf("http_request is not offered; use the capability %s%s",
 
 // bulk is frigg:host/bulk: one copy instead of 8 bytes per host call. Pointers are addresses in linear memory.
 var bulk = []kernelFunction{
-	{"input_read", "ii", "i", func(k *kernel, s []uint64) { s[0] = uint64(copy(k.guestBytes(s[0], s[1]), k.input)) }},
+	{"input_read", "ii", "i", func(k *kernel, s []uint64) { s[0] = uint64(copy(k.guestBytes(s[0], s[1]), k.input[:k.inputLength()])) }},
 	{"output_write", "ii", "", func(k *kernel, s []uint64) {
+		k.ofCall("the output")
 		b := k.guestBytes(s[0], s[1])
 		k.checkOutput(uint64(len(b)))
 		k.out = span{k.place(b), uint64(len(b))}

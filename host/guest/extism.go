@@ -16,6 +16,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/guest/rewrite"
 )
 
 // reference is the Extism Go SDK. It shows that a guest is a standard Extism plugin and that the native engine answers
@@ -59,6 +60,9 @@ func (e *reference) Name() string { return Extism }
 // Instances implements Engine.
 func (e *reference) Instances() int { return int(e.open.Load()) }
 
+// Report implements Engine.
+func (e *reference) Report() Report { return Report{Isolation: Fresh} }
+
 // Close implements Engine.
 func (e *reference) Close(ctx context.Context) error {
 	if err := e.compiling.shut(ctx); err != nil {
@@ -73,11 +77,11 @@ func (e *reference) Compile(ctx context.Context, wasm []byte) (Module, error) {
 		return nil, closedEngine("guest.Compile")
 	}
 	defer e.compiling.leave()
-	v, err := vet(wasm)
+	v, err := vet(wasm, rewrite.Options{})
 	if err != nil {
 		return nil, err
 	}
-	for _, im := range v.imports {
+	for _, im := range v.Imports {
 		if im.Module == abi.BulkModule {
 			return nil, unusable(ReasonEngine, "it imports %s, which only the native engine has; build it without, or use that engine", abi.BulkModule)
 		}
@@ -96,18 +100,18 @@ func (e *reference) compile(ctx context.Context, v *vetted) (Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	trial := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache))
-	_, err = compile(ctx, trial, v.wasm, e.config.CacheDir)
+	trial := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache).WithCloseOnContextDone(true))
+	_, err = compile(ctx, trial, v.Wasm, e.config.CacheDir)
 	var plugin *extism.CompiledPlugin
 	if err == nil {
-		plugin, err = e.plugin(ctx, cache, v.wasm)
+		plugin, err = e.plugin(ctx, cache, v.Wasm)
 	}
 	_ = trial.Close(context.Background())
 	if err != nil {
 		_ = cache.Close(context.Background())
 		return nil, err
 	}
-	m := &referenceModule{engine: e, plugin: plugin, exports: v.names(), minMemory: v.minMemory}
+	m := &referenceModule{engine: e, plugin: plugin, exports: newExtismConvention(v).names, minMemory: v.MinMemory}
 	m.gate = newGate(func() error {
 		e.shelf.remove(m)
 		return errors.Join(plugin.Close(context.Background()), cache.Close(context.Background()))
@@ -118,7 +122,7 @@ func (e *reference) compile(ctx context.Context, v *vetted) (Module, error) {
 
 func (e *reference) plugin(ctx context.Context, cache wazero.CompilationCache, wasm []byte) (*extism.CompiledPlugin, error) {
 	manifest := extism.Manifest{Wasm: []extism.Wasm{extism.WasmData{Data: wasm}}}
-	config := extism.PluginConfig{EnableWasi: true, RuntimeConfig: runtimeConfig(cache)}
+	config := extism.PluginConfig{EnableWasi: true, RuntimeConfig: runtimeConfig(cache).WithCloseOnContextDone(true)}
 	functions := make([]extism.HostFunction, len(e.functions))
 	for i, f := range e.functions {
 		functions[i] = extism.NewHostFunctionWithStack(f.Name, func(ctx context.Context, p *extism.CurrentPlugin, stack []uint64) {
@@ -148,6 +152,11 @@ type referenceModule struct {
 // Exports implements Module.
 func (m *referenceModule) Exports() []string { return slices.Clone(m.exports) }
 
+// Describe implements Module.
+func (m *referenceModule) Describe() Description {
+	return Description{Isolation: Fresh, Why: "the reference engine knows no other way"}
+}
+
 // Close implements Module.
 func (m *referenceModule) Close(ctx context.Context) error { return m.gate.shut(ctx) }
 
@@ -158,7 +167,7 @@ func (m *referenceModule) Call(ctx context.Context, c Call) (Result, error) {
 	}
 	defer m.gate.leave()
 	call := &sdkCall{}
-	if s := call.open(ctx, &c, &m.engine.config, m.exports, m.minMemory); s != nil {
+	if s := call.open(ctx, &c, m.exports, memoryRange{m.minMemory, m.engine.config.MemoryCeiling}); s != nil {
 		return Result{}, s.of(c.Plugin)
 	}
 	defer call.cancel()
@@ -168,10 +177,12 @@ func (m *referenceModule) Call(ctx context.Context, c Call) (Result, error) {
 	// Without this its kernel would answer with block 0, into which everything vanishes.
 	call.arena.refuse = func() { call.stop(ReasonArena, "%s", arenaFull(call.limits.ArenaBytes)) }
 	call.arena.limit = sdkArenaBase + (call.limits.ArenaBytes+uint64(len(c.Input))+2*pageSize-1)/pageSize*pageSize
+	call.memory.limit = call.room
 	output, err := call.run(m)
 	if hook := m.engine.config.AfterCall; hook != nil {
 		hook(c.Plugin, [][]byte{call.memory.bytes, call.arena.bytes})
 	}
+	call.refused, call.had = call.memory.denied, uint64(len(call.memory.bytes))
 	return call.finish(output, call.judge(err))
 }
 
@@ -181,8 +192,8 @@ const sdkArenaBase = 16 * pageSize
 // sdkCall is a call in the reference engine. Its blocks are in the linear memory of the SDK's kernel.
 type sdkCall struct {
 	meter
-	arena   linear
-	started int // memories given out
+	memory, arena linear
+	started       int // memories given out
 }
 
 // Allocate implements experimental.MemoryAllocator: the SDK makes its kernel first and the guest after it.
@@ -243,6 +254,7 @@ func (c *sdkCall) sdkExit(err error) {
 
 // moduleConfig gives the guest the sources of cfg. The SDK would fake them.
 func (c *sdkCall) moduleConfig(cfg *Config) wazero.ModuleConfig {
+	start := time.Now()
 	return wazero.NewModuleConfig().
 		WithStdout(&c.console).
 		WithStderr(&c.console).
@@ -251,7 +263,7 @@ func (c *sdkCall) moduleConfig(cfg *Config) wazero.ModuleConfig {
 			now := cfg.Now()
 			return now.Unix(), int32(now.Nanosecond())
 		}, sys.ClockResolution(time.Microsecond)).
-		WithNanotime(func() int64 { return int64(cfg.Monotonic()) }, sys.ClockResolution(time.Microsecond)).
+		WithNanotime(func() int64 { return bootMono + int64(time.Since(start)) }, sys.ClockResolution(time.Microsecond)).
 		WithNanosleep(func(ns int64) { c.sleep(time.Duration(ns)) })
 }
 
@@ -260,6 +272,9 @@ type sdkBlocks struct {
 	call   *meter
 	plugin *extism.CurrentPlugin
 }
+
+// ask implements blocks.
+func (b *sdkBlocks) ask(im Import, request []byte) []byte { return b.call.capability(im, request) }
 
 // running implements blocks.
 func (b *sdkBlocks) running() *meter { return b.call }

@@ -34,8 +34,10 @@ type Engine interface {
 	// no module that this engine can run (ReasonModule, ReasonImport), fault.Unsupported when only the other engine can
 	// (ReasonEngine), and on side Host when the compile cache cannot be used.
 	Compile(ctx context.Context, wasm []byte) (Module, error)
-	// Instances is how many instances are open right now.
+	// Instances is how many calls have an instance right now.
 	Instances() int
+	// Report says how calls are kept apart.
+	Report() Report
 	// Close closes all modules, waiting for their calls, and then the engine. It may be repeated.
 	Close(ctx context.Context) error
 }
@@ -44,7 +46,9 @@ type Engine interface {
 type Module interface {
 	// Exports lists the functions that Call takes, sorted: those without parameters and with at most one integer result.
 	Exports() []string
-	// Call runs one export in a new instance and closes it. The Result is filled as far as is known also when err is
+	// Describe says how this module runs.
+	Describe() Description
+	// Call runs one export in a clean instance. The Result is filled as far as is known also when err is
 	// not nil, but Output only when it is. Every error is a *fault.Error and has a Reason.
 	Call(ctx context.Context, c Call) (Result, error)
 	// Close waits for running calls and frees the code. When ctx ends first it returns that error and the last call
@@ -65,6 +69,8 @@ type Call struct {
 	Limits Limits
 	// Host answers the capability imports. Nil means that none is granted: each answers the fault forbidden.
 	Host HostFunc
+	// Seed determines what the guest reads as random; nil means that nobody can know it.
+	Seed *[32]byte
 	// Log takes the guest's log lines, in order, on the goroutine of the call. Nil drops them.
 	Log func(level Level, msg string)
 }
@@ -79,6 +85,7 @@ type Limits struct {
 	LogBytes    int    // further log is dropped and counted
 	LogLines    int    // further log is dropped and counted
 	HostCalls   int    // calls of capabilities
+	Fuel        int64  // units of computing; see Result.Fuel
 }
 
 // DefaultLimits are those of the contract (abi/abi.yaml).
@@ -108,6 +115,7 @@ func (l Limits) orDefault() Limits {
 		LogBytes:    min(math.MaxInt/flood, or(l.LogBytes, d.LogBytes)),
 		LogLines:    min(math.MaxInt/flood, or(l.LogLines, d.LogLines)),
 		HostCalls:   or(l.HostCalls, d.HostCalls),
+		Fuel:        or(l.Fuel, math.MaxInt64),
 	}
 }
 
@@ -132,6 +140,10 @@ type Result struct {
 	// LogDropped counts the log lines that were over a limit.
 	LogDropped int
 	HostCalls  int
+	// Fuel is how much the guest computed, setting up not included: units of about 32 bytes of code that were run through,
+	// counted where loops and functions begin. The same module with the same input, start time, seed and answers of the
+	// host spends the same on every machine. The extism engine does not count.
+	Fuel int64
 }
 
 // Level of a log line.

@@ -4,6 +4,11 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/frigg-host/frigg-host/host/guest/snapshot"
 )
 
 // kernel is the Extism side of one call in the native engine: its blocks, input, output and variables. It is the context
@@ -12,9 +17,15 @@ import (
 // Every number in here may come from a hostile guest. Offsets that no correct guest uses end it with ReasonTrap.
 type kernel struct {
 	meter
-	sources *Config
+	memory *snapshot.Memory
+	fuel   api.MutableGlobal // units left of the quantum; nil as long as there is no instance
+	clock  clock
+	dice   dice
+	pace   pace
+	now    func() time.Time
 
 	arena    []byte  // blocks; offset 0 is the index 0, the first arenaBase bytes are never used
+	high     int     // the longest that it was
 	blocks   []block // in order of offset
 	maxArena uint64
 
@@ -43,18 +54,53 @@ const (
 	blockCost  = 32      // counted for each block beside its bytes, so that tiny ones are not free
 	maxVars    = 1 << 20 // bytes of variables of one call
 	logOff     = math.MaxInt32
+	keptArena  = 64 << 10 // that an idle instance may keep
 )
 
-// begin gives the kernel of a call its input.
-func (k *kernel) begin(sources *Config) {
-	k.sources = sources
+// begin gives the kernel of a call its input and its sources.
+func (k *kernel) begin(e *native) {
+	k.now = e.config.Now
+	k.clock.start(k.now(), bootMono)
+	k.dice.begin(e.config.Entropy)
+	k.pace.begin(e.turns, k.started)
 	k.input = k.call.Input
 	k.maxArena = k.limits.ArenaBytes + uint64(len(k.input)) + arenaBase + 2*blockCost
-	k.arena = make([]byte, arenaBase, 1<<10)
+	if k.arena == nil {
+		k.arena = make([]byte, 0, 1<<10)
+	}
+	k.arena = k.arena[:arenaBase]
+	k.high = arenaBase
+}
+
+// resume follows begin for an instance that was set up before: it goes on where the template ended.
+func (k *kernel) resume(t *template) {
+	k.clock.mono = t.mono
+	k.arena = append(k.arena[:0], t.arena...)
+	k.high = len(k.arena)
+	k.blocks = append(k.blocks[:0], t.blocks...)
+	k.maxArena += uint64(len(t.arena)) + blockCost*uint64(len(t.blocks))
+}
+
+// forget clears what is left of a call: an idle instance holds nothing of a tenant.
+func (k *kernel) forget() {
+	clear(k.arena[:k.high])
+	arena, blocks := k.arena[:0], k.blocks[:0]
+	if cap(arena) > keptArena {
+		arena = nil
+	}
+	*k = kernel{memory: k.memory, fuel: k.fuel, arena: arena, blocks: blocks}
 }
 
 // running implements blocks.
 func (k *kernel) running() *meter { return &k.meter }
+
+// ask implements blocks. The guest waits, so it needs no core; what the host answers brings its clock up to date.
+func (k *kernel) ask(im Import, request []byte) []byte {
+	k.pace.rest()
+	answer := k.capability(im, request)
+	k.clock.catchUp(k.now())
+	return answer
+}
 
 // alloc makes a block of n zero bytes.
 func (k *kernel) alloc(n uint64) uint64 {
@@ -90,6 +136,8 @@ func (k *kernel) reserve(n uint64) uint64 {
 		k.arena = grown
 	}
 	k.arena = k.arena[:end]
+	k.high = max(k.high, len(k.arena))
+	clear(k.arena[at+n:]) // nobody else does, and a view may reach it
 	k.blocks = append(k.blocks, block{at: at, n: n})
 	return at
 }
@@ -172,7 +220,13 @@ func (k *kernel) reset() {
 	k.input, k.inputBlock, k.out, k.failure = nil, 0, span{}, span{}
 }
 
+func (k *kernel) inputLength() uint64 {
+	k.ofCall("the input")
+	return uint64(len(k.input))
+}
+
 func (k *kernel) inputOffset() uint64 {
+	k.ofCall("the input")
 	if k.inputBlock == 0 {
 		k.inputBlock = k.place(k.input)
 	}
@@ -180,6 +234,7 @@ func (k *kernel) inputOffset() uint64 {
 }
 
 func (k *kernel) inputByte(offset uint64) byte {
+	k.ofCall("the input")
 	if offset >= uint64(len(k.input)) {
 		k.trap("offset %d is behind the input of %d bytes", offset, len(k.input))
 	}
@@ -188,6 +243,7 @@ func (k *kernel) inputByte(offset uint64) byte {
 
 // inputWord is 8 bytes of input; behind its end they are 0.
 func (k *kernel) inputWord(offset uint64) uint64 {
+	k.ofCall("the input")
 	if offset >= uint64(len(k.input)) {
 		k.trap("offset %d is behind the input of %d bytes", offset, len(k.input))
 	}
@@ -202,6 +258,7 @@ func (k *kernel) inputWord(offset uint64) uint64 {
 
 // setInput makes n bytes of the arena the input. It is a copy beside the arena and so has the limit of an input.
 func (k *kernel) setInput(at, n uint64) {
+	k.ofCall("the input")
 	if n > k.limits.InputBytes {
 		k.stop(ReasonArena, "input_set of %s is over the limit of %s", size(n), size(k.limits.InputBytes))
 	}
@@ -209,6 +266,7 @@ func (k *kernel) setInput(at, n uint64) {
 }
 
 func (k *kernel) setOutput(at, n uint64) {
+	k.ofCall("the output")
 	k.checkOutput(n)
 	k.view(at, n)
 	k.out = span{at, n}
@@ -218,6 +276,7 @@ func (k *kernel) setOutput(at, n uint64) {
 func (k *kernel) output() []byte { return slices.Clone(k.view(k.out.at, k.out.n)) }
 
 func (k *kernel) setError(offset uint64) {
+	k.ofCall("the error")
 	k.failure = span{offset, uint64(len(k.block(offset)))}
 }
 
@@ -228,6 +287,7 @@ func (k *kernel) errorText() string {
 }
 
 func (k *kernel) config(name uint64) uint64 {
+	k.ofCall("the configuration")
 	value, ok := k.call.Config[string(k.block(name))]
 	if !ok {
 		return 0
@@ -236,6 +296,7 @@ func (k *kernel) config(name uint64) uint64 {
 }
 
 func (k *kernel) getVar(name uint64) uint64 {
+	k.ofCall("variables")
 	value, ok := k.vars[string(k.block(name))]
 	k.free(name)
 	if !ok {
@@ -246,6 +307,7 @@ func (k *kernel) getVar(name uint64) uint64 {
 
 // setVar keeps a variable until the end of the call; value 0 removes it.
 func (k *kernel) setVar(name, value uint64) {
+	k.ofCall("variables")
 	key := string(k.block(name))
 	old, existed := k.vars[key]
 	bytes := k.varBytes
@@ -284,9 +346,19 @@ func (k *kernel) logBlock(level Level, offset uint64) {
 
 // guestBytes is n bytes of linear memory at p.
 func (k *kernel) guestBytes(p, n uint64) []byte {
-	b, ok := k.memory.at(uint32(p), uint32(n))
+	b, ok := k.at(uint32(p), uint32(n))
 	if !ok {
 		k.trap("%d bytes at address %d are not all in linear memory", uint32(n), uint32(p))
 	}
 	return b
+}
+
+// at is n bytes of linear memory from p, false if they are not all there. It is a view until the guest runs on.
+func (k *kernel) at(p, n uint32) ([]byte, bool) {
+	memory := k.memory.Bytes()
+	end := uint64(p) + uint64(n)
+	if end > uint64(len(memory)) {
+		return nil, false
+	}
+	return memory[p:end:end], true
 }

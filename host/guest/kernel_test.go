@@ -2,11 +2,18 @@ package guest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
 )
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
 
 // stopped runs f and returns the stop that it ended with, nil if none.
 func stopped(f func()) (s *stop) {
@@ -99,11 +106,12 @@ func TestWASI_WorkDoesNotGrowWithMemory(t *testing.T) {
 	t.Run("random bytes after the deadline", func(t *testing.T) {
 		t.Parallel()
 		k := testKernel(8 * randomStep)
-		k.cancel()
+		defer k.cancel()
+		k.Context = canceled()
 		if s := stopped(func() { random(k, []uint64{0, 8 * randomStep}) }); s == nil || s.reason != ReasonCanceled {
 			t.Errorf("got %v", s)
 		}
-		if !bytes.Equal(k.memory.bytes[randomStep:], make([]byte, 7*randomStep)) {
+		if !bytes.Equal(k.memory.Bytes()[randomStep:], make([]byte, 7*randomStep)) {
 			t.Error("all of memory was filled")
 		}
 	})

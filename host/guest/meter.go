@@ -27,22 +27,30 @@ type meter struct {
 	started         time.Time
 	timeout         time.Duration // what is left of the smaller deadline at the start, for texts
 
-	stopped   *stop // the first reason that a host function had to end the guest
-	memory    linear
+	stopped   *stop  // the first reason that a host function had to end the guest
+	room      uint64 // bytes of linear memory that it may have
+	refused   bool   // it wanted more
+	had       uint64 // bytes that it had in the end
+	spent     int64  // units of fuel
+	booting   bool   // a template is being set up; there is no call
+	asked     string // the first thing of a call that it asked for then
 	console   tail
 	logged    struct{ lines, bytes int } // passed on
 	dropped   struct{ lines, bytes int }
 	hostCalls int
 }
 
+// memoryRange is how many bytes of linear memory an instance has at the start of a call, and how many it can have.
+type memoryRange struct{ least, most uint64 }
+
 // open checks what can be checked before anything runs and starts the clock. cancel must be called when it returns nil.
-func (m *meter) open(ctx context.Context, c *Call, cfg *Config, exports []string, minMemory uint64) *stop {
+func (m *meter) open(ctx context.Context, c *Call, exports []string, memory memoryRange) *stop {
 	m.call, m.limits, m.started = c, c.Limits.orDefault(), time.Now()
 	m.timeout = m.limits.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		m.timeout = min(m.timeout, max(0, time.Until(deadline)))
 	}
-	m.memory.limit = min(m.limits.MemoryBytes, cfg.MemoryCeiling) / pageSize * pageSize
+	m.room = min(m.limits.MemoryBytes, memory.most) / pageSize * pageSize
 	switch n := uint64(len(c.Input)); {
 	case ctx.Err() != nil:
 		return contextStop(ctx, m.timeout, c.Export)
@@ -50,8 +58,8 @@ func (m *meter) open(ctx context.Context, c *Call, cfg *Config, exports []string
 		return noExport(c.Export, exports)
 	case n > m.limits.InputBytes:
 		return &stop{reason: ReasonInput, text: fmt.Sprintf("input of %s is over the limit of %s", size(n), size(m.limits.InputBytes))}
-	case minMemory > m.memory.limit:
-		return &stop{reason: ReasonMemory, text: fmt.Sprintf("needs %s of memory to start, over the limit of %s", size(minMemory), size(m.memory.limit))}
+	case memory.least > m.room:
+		return &stop{reason: ReasonMemory, text: fmt.Sprintf("needs %s of memory to start, over the limit of %s", size(memory.least), size(m.room))}
 	}
 	m.outer, m.cancel = context.WithTimeout(ctx, m.limits.Timeout)
 	m.Context = m.outer
@@ -73,7 +81,8 @@ func (m *meter) result() Result {
 	return Result{
 		Console:     m.console.bytes(),
 		Duration:    time.Since(m.started),
-		MemoryBytes: uint64(len(m.memory.bytes)),
+		MemoryBytes: m.had,
+		Fuel:        m.spent,
 		LogDropped:  m.dropped.lines,
 		HostCalls:   m.hostCalls,
 	}
@@ -119,9 +128,9 @@ func (m *meter) sleep(d time.Duration) {
 // judge says why a call ended, nil for success. err is what the engine returned.
 func (m *meter) judge(err error) *stop {
 	s := m.cause(err)
-	if s != nil && m.memory.denied && (s.reason == ReasonTrap || s.reason == ReasonFailed) {
+	if s != nil && m.refused && (s.reason == ReasonTrap || s.reason == ReasonFailed) {
 		// It was told that there is no more memory and could not go on: the limit is the reason, the rest its symptom.
-		return &stop{reason: ReasonMemory, text: fmt.Sprintf("memory limit of %s reached", size(m.memory.limit)), detail: strings.TrimSpace(s.text + "\n" + s.detail)}
+		return &stop{reason: ReasonMemory, text: fmt.Sprintf("memory limit of %s reached", size(m.room)), detail: strings.TrimSpace(s.text + "\n" + s.detail)}
 	}
 	return s
 }
@@ -143,7 +152,7 @@ func (m *meter) cause(err error) *stop {
 	if errors.As(err, &bug) {
 		return &stop{reason: ReasonHost, text: "the engine failed", detail: text + "\n" + detail}
 	}
-	return &stop{reason: ReasonTrap, text: "trap: " + text, detail: detail}
+	return &stop{reason: ReasonTrap, text: "trap: " + text, detail: detail, overflow: text == "stack overflow"}
 }
 
 // succeeded reports whether the guest ended itself with code 0.
@@ -176,6 +185,7 @@ func (m *meter) capability(im Import, request []byte) []byte {
 	if m.hostCalls++; m.hostCalls > m.limits.HostCalls {
 		m.stop(ReasonHostCalls, "more than %d host calls", m.limits.HostCalls)
 	}
+	m.ofCall("the capability " + im.Module)
 	if m.call.Host == nil {
 		return notGranted(im)
 	}
@@ -193,6 +203,13 @@ func (m *meter) guard(what string, f func()) {
 		}
 	}()
 	f()
+}
+
+// ofCall notes that a guest asked for something that belongs to a call while there is none.
+func (m *meter) ofCall(what string) {
+	if m.booting && m.asked == "" {
+		m.asked = what
+	}
 }
 
 // notGranted is the answer of a capability that the call was not given.

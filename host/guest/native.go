@@ -11,22 +11,29 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/guest/rewrite"
 )
 
 // native is wazero with our own Extism kernel and WASI: one runtime for all modules, since none of them has state in it.
+//
+// A module is taken through the load-time pass, compiled, and set up once; what it is then, its template, is what every
+// call starts from. After a call its instance is put back and kept for the next one.
 type native struct {
 	config    Config
 	cache     wazero.CompilationCache
 	runtime   wazero.Runtime
 	instance  wazero.ModuleConfig
 	offered   map[Import]signature
+	ladder    ladder
+	turns     *turns
+	pool      *pool
 	compiling *gate
 	shelf     shelf
 	open      atomic.Int64
@@ -44,25 +51,48 @@ func OpenNative(ctx context.Context, c Config) (Engine, error) {
 		config:  c,
 		cache:   cache,
 		runtime: wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache)),
-		// Anonymous, so that there can be many; nothing runs by itself but the start section.
+		// Anonymous, so that there can be many; nothing runs by itself.
 		instance:  wazero.NewModuleConfig().WithName("").WithStartFunctions(),
+		turns:     newTurns(),
+		pool:      newPool(c.IdleInstances, c.IdleBytes, c.IdleTime),
 		compiling: newGate(func() error { return nil }),
 	}
+	sweeping, stop := context.WithCancel(context.Background())
+	var swept sync.WaitGroup
+	swept.Go(func() { e.sweep(sweeping) })
 	e.free = sync.OnceValue(func() error {
+		stop()
+		swept.Wait()
 		return errors.Join(e.runtime.Close(context.Background()), e.cache.Close(context.Background()))
 	})
-	if err := e.offer(ctx); err != nil {
+	if err = e.offer(ctx); err == nil {
+		err = e.climb(ctx)
+	}
+	if err != nil {
 		_ = e.free()
 		return nil, err
 	}
 	return e, nil
 }
 
-// runtimeConfig is what both engines run with: every loop looks at the deadline, and no debug information is parsed.
+// sweep closes idle instances until ctx ends.
+func (e *native) sweep(ctx context.Context) {
+	tick := time.NewTicker(max(e.config.IdleTime/4, time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			e.pool.sweep(now)
+		}
+	}
+}
+
+// runtimeConfig is what both engines run with; no debug information is parsed.
 func runtimeConfig(cache wazero.CompilationCache) wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfig().
 		WithCoreFeatures(api.CoreFeaturesV2).
-		WithCloseOnContextDone(true).
 		WithDebugInfoEnabled(false).
 		WithCompilationCache(cache)
 }
@@ -135,6 +165,12 @@ func (e *native) Name() string { return Native }
 // Instances implements Engine.
 func (e *native) Instances() int { return int(e.open.Load()) }
 
+// Report implements Engine.
+func (e *native) Report() Report {
+	n, bytes := e.pool.len()
+	return Report{Isolation: e.ladder.isolation, Rejected: e.ladder.rejected, Idle: n, IdleBytes: bytes}
+}
+
 // Close implements Engine.
 func (e *native) Close(ctx context.Context) error {
 	if err := e.compiling.shut(ctx); err != nil {
@@ -152,22 +188,21 @@ func (e *native) Compile(ctx context.Context, wasm []byte) (Module, error) {
 		return nil, closedEngine("guest.Compile")
 	}
 	defer e.compiling.leave()
-	v, err := vet(wasm)
+	v, err := vet(slices.Clone(wasm), rewrite.Options{Fuel: quantum, Restore: true})
 	if err == nil {
 		err = v.check(e.offered)
 	}
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := compile(ctx, e.runtime, v.wasm, e.config.CacheDir)
+	compiled, err := compile(ctx, e.runtime, v.Wasm, e.config.CacheDir)
 	if err != nil {
 		return nil, err
 	}
-	m := &nativeModule{engine: e, compiled: compiled, exports: v.names(), starts: v.starts(), minMemory: v.minMemory}
-	m.gate = newGate(func() error {
-		e.shelf.remove(m)
-		return compiled.Close(context.Background())
-	})
+	m := &nativeModule{engine: e, compiled: compiled, code: v.Module, convention: newExtismConvention(v)}
+	m.exports = m.convention.exports()
+	m.gate = newGate(m.free)
+	m.makeTemplate(ctx)
 	e.shelf.add(m)
 	return m, nil
 }
@@ -232,93 +267,4 @@ func emptyCache(dir string) {
 	for _, f := range files {
 		_ = os.Remove(f)
 	}
-}
-
-// nativeModule is compiled code in the native engine.
-type nativeModule struct {
-	engine    *native
-	compiled  wazero.CompiledModule
-	exports   []string
-	starts    []start
-	minMemory uint64
-	gate      *gate
-}
-
-// Exports implements Module.
-func (m *nativeModule) Exports() []string { return slices.Clone(m.exports) }
-
-// Close implements Module.
-func (m *nativeModule) Close(ctx context.Context) error { return m.gate.shut(ctx) }
-
-// Call implements Module.
-func (m *nativeModule) Call(ctx context.Context, c Call) (Result, error) {
-	if !m.gate.enter() {
-		return Result{}, closedModule(c.Plugin)
-	}
-	defer m.gate.leave()
-	k := &kernel{}
-	if s := k.open(ctx, &c, &m.engine.config, m.exports, m.minMemory); s != nil {
-		return Result{}, s.of(c.Plugin)
-	}
-	defer k.cancel()
-	m.engine.open.Add(1)
-	defer m.engine.open.Add(-1)
-
-	k.begin(&m.engine.config)
-	output, err := m.run(k)
-	if hook := m.engine.config.AfterCall; hook != nil {
-		hook(c.Plugin, [][]byte{k.memory.bytes, k.arena[:cap(k.arena)]})
-	}
-	return k.finish(output, k.judge(err))
-}
-
-// run makes an instance, starts it, calls the export and closes the instance.
-func (m *nativeModule) run(k *kernel) (output []byte, err error) {
-	defer k.recover()
-	k.Context = experimental.WithMemoryAllocator(k.Context, &k.memory)
-	instance, err := m.engine.runtime.InstantiateModule(k, m.compiled, m.engine.instance)
-	if err != nil {
-		k.exitedEarly()
-		return nil, err
-	}
-	defer instance.Close(context.Background())
-	if k.call.Export != command {
-		if err := m.start(k, instance); err != nil {
-			k.exitedEarly()
-			return nil, err
-		}
-	}
-	err = m.call(k, instance)
-	if err != nil && !k.succeeded() {
-		return nil, err
-	}
-	return k.output(), err
-}
-
-// start runs what sets the guest up.
-func (m *nativeModule) start(k *kernel, instance api.Module) error {
-	for _, s := range m.starts {
-		var stack [2]uint64 // both parameters of hs_init are 0
-		err := instance.ExportedFunction(s.export).CallWithStack(k, stack[:])
-		if err != nil && !s.optional {
-			return err
-		}
-		if err != nil {
-			k.stopped = nil
-		}
-	}
-	return nil
-}
-
-// call runs the export and takes its result for the guest's own error when it is not 0.
-func (m *nativeModule) call(k *kernel, instance api.Module) error {
-	var stack [1]uint64
-	if err := instance.ExportedFunction(k.call.Export).CallWithStack(k, stack[:]); err != nil {
-		return err
-	}
-	if text := k.errorText(); text != "" || uint32(stack[0]) != 0 {
-		k.stopped = failed(text, k.call.Export, uint32(stack[0]))
-		return k.stopped
-	}
-	return nil
 }

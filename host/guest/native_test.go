@@ -19,6 +19,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/guest/snapshot"
 )
 
 func open(t testing.TB, c Config) Engine {
@@ -282,9 +283,9 @@ func TestPoll_WaitsForTheFirstOnly(t *testing.T) {
 	k := testKernel(1 << 12)
 	defer k.cancel()
 	now := time.Unix(1000, 0)
-	k.sources = &Config{Now: func() time.Time { return now }}
+	k.clock.start(now, bootMono)
 	subscribe := func(i int, kind byte, id uint32, timeout uint64, flags uint16) {
-		s := k.memory.bytes[i*48:]
+		s := k.memory.Bytes()[i*48:]
 		binary.LittleEndian.PutUint64(s, uint64(i)+1)
 		s[8] = kind
 		binary.LittleEndian.PutUint32(s[16:], id)
@@ -293,8 +294,8 @@ func TestPoll_WaitsForTheFirstOnly(t *testing.T) {
 	}
 	poll := func(n uint64) (events []uint64, errno uint64) {
 		errno = poll(k, []uint64{0, 1000, n, 900})
-		for i := range binary.LittleEndian.Uint32(k.memory.bytes[900:]) {
-			events = append(events, binary.LittleEndian.Uint64(k.memory.bytes[1000+32*i:]))
+		for i := range binary.LittleEndian.Uint32(k.memory.Bytes()[900:]) {
+			events = append(events, binary.LittleEndian.Uint64(k.memory.Bytes()[1000+32*i:]))
 		}
 		return events, errno
 	}
@@ -309,7 +310,7 @@ func TestPoll_WaitsForTheFirstOnly(t *testing.T) {
 		t.Errorf("stdout: %v, %d", events, errno)
 	}
 	subscribe(0, eventRead, 99, 0, 0)
-	if events, errno := poll(1); errno != 0 || !slices.Equal(events, []uint64{1}) || k.memory.bytes[1008] != errnoBadf {
+	if events, errno := poll(1); errno != 0 || !slices.Equal(events, []uint64{1}) || k.memory.Bytes()[1008] != errnoBadf {
 		t.Errorf("unknown descriptor: %v, %d", events, errno)
 	}
 	subscribe(0, 7, 0, 0, 0)
@@ -325,12 +326,18 @@ func testKernel(n uint64) *kernel {
 		Plugin: "p", Export: "x", Input: []byte("some input"), Config: map[string]string{"": "empty name", "key": "value"},
 		Limits: Limits{Timeout: time.Minute, ArenaBytes: 1 << 16, OutputBytes: 1 << 12, LogLines: 5},
 	}
-	config := Config{}.orDefault()
-	if s := k.open(context.Background(), &c, &config, []string{"x"}, 0); s != nil {
+	if s := k.open(context.Background(), &c, []string{"x"}, memoryRange{0, mostMemory}); s != nil {
 		panic(s)
 	}
-	k.begin(&config)
-	k.memory.Reallocate(n)
+	k.begin(&native{config: Config{}.orDefault(), turns: newTurns()})
+	memory, err := snapshot.NewMemory(mostMemory, nil)
+	if err != nil {
+		panic(err)
+	}
+	memory.Reallocate(n)
+	k.memory = memory
+	stop := k.cancel
+	k.cancel = func() { stop(); memory.Free() }
 	return k
 }
 

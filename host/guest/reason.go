@@ -24,6 +24,7 @@ const (
 	ReasonInput     Reason = "input"      // Limits.InputBytes; nothing ran
 	ReasonOutput    Reason = "output"     // Limits.OutputBytes
 	ReasonHostCalls Reason = "host_calls" // Limits.HostCalls
+	ReasonFuel      Reason = "fuel"       // Limits.Fuel
 	ReasonLog       Reason = "log"        // far more log than even dropping it is worth
 	ReasonExport    Reason = "export"     // there is no such export; nothing ran
 	ReasonModule    Reason = "module"     // not a usable module
@@ -39,7 +40,7 @@ const (
 // Limit reports whether the guest was stopped by a limit.
 func (r Reason) Limit() bool {
 	switch r {
-	case ReasonDeadline, ReasonCanceled, ReasonMemory, ReasonArena, ReasonInput, ReasonOutput, ReasonHostCalls, ReasonLog:
+	case ReasonDeadline, ReasonCanceled, ReasonMemory, ReasonArena, ReasonInput, ReasonOutput, ReasonHostCalls, ReasonFuel, ReasonLog:
 		return true
 	}
 	return false
@@ -70,7 +71,9 @@ type stop struct {
 	detail string // for operators: stack of the guest, cause in the host
 	code   uint32 // of an exit
 	exit   bool
-	cause  error // context.Canceled or context.DeadlineExceeded, for errors.Is
+	// overflow: of the call stack
+	overflow bool
+	cause    error // context.Canceled or context.DeadlineExceeded, for errors.Is
 }
 
 // Unwrap returns the cause, if there is one.
@@ -98,6 +101,7 @@ var kinds = map[Reason]struct {
 	ReasonInput:     {fault.TooLarge, fault.Caller},
 	ReasonOutput:    {fault.TooLarge, fault.Guest},
 	ReasonHostCalls: {fault.Exhausted, fault.Guest},
+	ReasonFuel:      {fault.Exhausted, fault.Guest},
 	ReasonLog:       {fault.Exhausted, fault.Guest},
 	ReasonExport:    {fault.NotFound, fault.Guest},
 	ReasonModule:    {fault.Invalid, fault.Guest},

@@ -2,9 +2,7 @@ package guest
 
 import (
 	"encoding/binary"
-	"io"
 	"math"
-	"runtime"
 	"time"
 )
 
@@ -106,7 +104,7 @@ const maxVectors = 1024
 
 // put copies b to address p.
 func (k *kernel) put(p uint64, b []byte) uint64 {
-	to, ok := k.memory.at(uint32(p), uint32(len(b)))
+	to, ok := k.at(uint32(p), uint32(len(b)))
 	if !ok {
 		return errnoFault
 	}
@@ -136,19 +134,19 @@ const (
 	clockMonotonic = 1
 )
 
-// clock reads a clock in nanoseconds.
-func (k *kernel) clock(id uint32) (uint64, bool) {
+// look reads a clock in nanoseconds.
+func (k *kernel) look(id uint32) (uint64, bool) {
 	switch id {
 	case clockRealtime:
-		return uint64(k.sources.Now().UnixNano()), true
+		return uint64(k.clock.lookWall()), true
 	case clockMonotonic:
-		return uint64(k.sources.Monotonic()), true
+		return uint64(k.clock.lookMono()), true
 	}
 	return 0, false
 }
 
 func clockTime(k *kernel, p []uint64) uint64 {
-	t, ok := k.clock(uint32(p[0]))
+	t, ok := k.look(uint32(p[0]))
 	if !ok {
 		return errnoInval
 	}
@@ -165,13 +163,13 @@ func clockRes(k *kernel, p []uint64) uint64 {
 const randomStep = 1 << 20
 
 func random(k *kernel, p []uint64) uint64 {
-	to, ok := k.memory.at(uint32(p[0]), uint32(p[1]))
+	to, ok := k.at(uint32(p[0]), uint32(p[1]))
 	if !ok {
 		return errnoFault
 	}
 	for len(to) > 0 { // in steps, since all of memory takes seconds
 		n := min(len(to), randomStep)
-		if _, err := io.ReadFull(k.sources.Entropy, to[:n]); err != nil {
+		if err := k.dice.read(to[:n]); err != nil {
 			return errnoIO
 		}
 		to = to[n:]
@@ -180,8 +178,9 @@ func random(k *kernel, p []uint64) uint64 {
 	return errnoSuccess
 }
 
-func yield(*kernel, []uint64) uint64 {
-	runtime.Gosched()
+func yield(k *kernel, _ []uint64) uint64 {
+	k.pace.step(k, time.Now())
+	k.checkDeadline()
 	return errnoSuccess
 }
 
@@ -225,13 +224,13 @@ func fdWrite(k *kernel, p []uint64) uint64 {
 	if uint32(p[2]) > maxVectors {
 		return errnoInval
 	}
-	vectors, ok := k.memory.at(uint32(p[1]), uint32(p[2])*8)
+	vectors, ok := k.at(uint32(p[1]), uint32(p[2])*8)
 	if !ok {
 		return errnoFault
 	}
 	var written uint32
 	for ; len(vectors) > 0; vectors = vectors[8:] {
-		b, ok := k.memory.at(binary.LittleEndian.Uint32(vectors), binary.LittleEndian.Uint32(vectors[4:]))
+		b, ok := k.at(binary.LittleEndian.Uint32(vectors), binary.LittleEndian.Uint32(vectors[4:]))
 		if !ok {
 			return errnoFault
 		}
@@ -258,8 +257,8 @@ func poll(k *kernel, p []uint64) uint64 {
 	if n == 0 || n > maxVectors {
 		return errnoInval
 	}
-	in, ok1 := k.memory.at(uint32(p[0]), n*subscriptionBytes)
-	out, ok2 := k.memory.at(uint32(p[1]), n*eventBytes)
+	in, ok1 := k.at(uint32(p[0]), n*subscriptionBytes)
+	out, ok2 := k.at(uint32(p[1]), n*eventBytes)
 	if !ok1 || !ok2 {
 		return errnoFault
 	}
@@ -268,6 +267,7 @@ func poll(k *kernel, p []uint64) uint64 {
 		return errno
 	}
 	k.sleep(wait)
+	k.clock.advance(int64(wait))
 	return k.putUint32(p[3], k.writeEvents(out, in, wait))
 }
 
@@ -280,7 +280,7 @@ func (s subscription) kind() byte { return s[8] }
 func (s subscription) due(k *kernel) (time.Duration, uint64) {
 	timeout := binary.LittleEndian.Uint64(s[24:])
 	if binary.LittleEndian.Uint16(s[40:])&absoluteTime != 0 {
-		now, ok := k.clock(binary.LittleEndian.Uint32(s[16:]))
+		now, ok := k.look(binary.LittleEndian.Uint32(s[16:]))
 		if !ok {
 			return 0, errnoInval
 		}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"slices"
 	"testing"
-
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 )
 
 // wrongs are engines with one fault each, and the check that must notice it.
@@ -121,28 +118,18 @@ func changing(change func(*Call)) func(Module) func(context.Context, Call) (Resu
 	}
 }
 
-// reusing makes one instance and never another.
+// reusing makes one instance, never another, and never puts it back.
 func reusing(m Module) func(context.Context, Call) (Result, error) {
 	native := m.(*nativeModule)
-	var instance api.Module
-	var memory linear
+	i := &instance{module: native, template: native.template}
 	return func(ctx context.Context, c Call) (Result, error) {
-		k := &kernel{}
-		if s := k.open(ctx, &c, &native.engine.config, native.exports, native.minMemory); s != nil {
+		k := &i.kernel
+		if s := k.open(ctx, &c, native.exports, native.memory(nil)); s != nil {
 			return Result{}, s.of(c.Plugin)
 		}
 		defer k.cancel()
-		k.begin(&native.engine.config)
-		if instance == nil {
-			memory.limit = k.memory.limit
-			var err error
-			ctx := experimental.WithMemoryAllocator(k, &memory)
-			if instance, err = native.engine.runtime.InstantiateModule(ctx, native.compiled, native.engine.instance); err != nil {
-				return Result{}, err
-			}
-		}
-		k.memory = memory
-		err := native.call(k, instance)
-		return k.finish(k.output(), k.judge(err))
+		k.begin(native.engine)
+		output, err := native.run(i)
+		return k.finish(output, k.judge(err))
 	}
 }

@@ -1,0 +1,144 @@
+package guest
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/frigg-host/frigg-host/host/guest/rewrite"
+	"github.com/frigg-host/frigg-host/host/guest/snapshot"
+)
+
+// instance is one live copy of a module: compiled code with a memory, globals and an Extism kernel of its own. It serves
+// one call at a time and belongs to that call's goroutine.
+type instance struct {
+	module    *nativeModule
+	template  *template // what it is put back to after a call; nil if it serves one call only
+	guest     api.Module
+	memory    *snapshot.Memory
+	globals   []api.MutableGlobal
+	fuel      api.MutableGlobal
+	functions map[string]api.Function
+	kernel    kernel
+
+	calls   int    // since functions were resolved
+	private uint64 // bytes that are its own, about
+	idle    time.Time
+}
+
+// Costs of an instance beside its memory: what wazero keeps for it, and a call stack for each export that was called.
+const (
+	instanceBytes = 16 << 10
+	stackBytes    = 12 << 10
+)
+
+// refresh is after how many calls the exports are resolved anew. wazero never gives back the stack of a deep recursion.
+const refresh = 256
+
+// open makes the instance itself. No code of the guest runs. The kernel must be open.
+func (i *instance) open() error {
+	k := &i.kernel
+	var image *snapshot.Image
+	if i.template != nil {
+		image = i.template.image
+	}
+	memory, err := snapshot.NewMemory(i.module.engine.config.MemoryCeiling, image)
+	if err != nil {
+		k.stopped = &stop{reason: ReasonHost, text: "there is no room for its memory", detail: err.Error()}
+		return k.stopped
+	}
+	memory.Guard = k.mayGrow
+	i.memory, k.memory = memory, memory
+	plain := k.Context
+	k.Context = experimental.WithMemoryAllocator(plain, experimental.MemoryAllocatorFunc(func(_, _ uint64) experimental.LinearMemory { return memory }))
+	i.guest, err = i.module.engine.runtime.InstantiateModule(k, i.module.compiled, i.module.engine.instance)
+	k.Context = plain
+	if err != nil {
+		memory.Free()
+		return err
+	}
+	i.functions = map[string]api.Function{}
+	i.fuel = i.guest.ExportedGlobal(i.module.code.Fuel).(api.MutableGlobal)
+	k.fuel = i.fuel
+	for _, name := range i.module.code.Globals {
+		i.globals = append(i.globals, i.guest.ExportedGlobal(name).(api.MutableGlobal))
+	}
+	if i.template != nil {
+		i.setGlobals()
+	}
+	return nil
+}
+
+// setGlobals gives the globals the values of the template.
+func (i *instance) setGlobals() {
+	for n, g := range i.globals {
+		g.Set(i.template.globals[n])
+	}
+	i.fuel.Set(quantum)
+}
+
+// function finds an export, once.
+func (i *instance) function(name string) api.Function {
+	f := i.functions[name]
+	if f == nil {
+		f = i.guest.ExportedFunction(name)
+		i.functions[name] = f
+	}
+	return f
+}
+
+// restore puts the instance back to its template.
+func (i *instance) restore() error {
+	pages, err := i.memory.Restore(i.module.engine.ladder.method, func() bool {
+		_, ok := i.guest.Memory().Grow(1)
+		return ok
+	})
+	if err != nil {
+		return err
+	}
+	i.setGlobals()
+	i.kernel.forget()
+	if i.calls++; i.calls%refresh == 0 {
+		clear(i.functions)
+	}
+	i.private = uint64(pages)*uint64(os.Getpagesize()) + instanceBytes + uint64(len(i.functions))*stackBytes
+	return nil
+}
+
+// clean reports whether nothing of the call is left, by looking at everything.
+func (i *instance) clean() bool {
+	if !i.memory.Same() {
+		return false
+	}
+	for n, g := range i.globals {
+		if g.Get() != i.template.globals[n] {
+			return false
+		}
+	}
+	return true
+}
+
+// close gives everything back.
+func (i *instance) close() {
+	if i.guest != nil {
+		_ = i.guest.Close(context.Background())
+		i.guest = nil
+	}
+}
+
+// mayGrow is asked by the memory when the guest wants more. It is also how the guest comes back to Go at the end of each
+// quantum of fuel: the code that the load-time pass put in asks for more than any memory may have.
+func (k *kernel) mayGrow(current, wanted uint64) bool {
+	switch {
+	case wanted-current == rewrite.YieldPages*pageSize:
+		k.refuel()
+		return false
+	case wanted > k.room:
+		k.refused = true
+		return false
+	}
+	return true
+}
