@@ -119,7 +119,6 @@ func proposal(op byte) string {
 // code reads the code section and writes it with charges.
 func (p *pass) code(r *reader) {
 	imported := len(p.m.Imports)
-	p.slow, p.fuel = uint32(len(p.functions)), p.globals
 	f := &function{p: p}
 	out := make([]byte, 0, len(r.b)+len(r.b)/8)
 	index := imported
@@ -163,8 +162,8 @@ type function struct {
 
 // charge is a place where code pays.
 type charge struct {
-	at   int // before this byte
-	own  int // bytes of code that are paid for
+	at   int32 // before this byte
+	own  int32 // bytes of code that are paid for
 	bulk bool
 }
 
@@ -176,7 +175,7 @@ func (f *function) read(body []byte, index int) error {
 	f.reader = reader{b: body}
 	f.calls, f.needsLocal = false, false
 	f.declarations(f.p.types[f.p.functions[index]].parameters)
-	f.charges = append(f.charges[:0], charge{at: f.at})
+	f.charges = append(f.charges[:0], charge{at: int32(f.at)})
 	f.open, f.current, f.from = f.open[:0], 0, f.at
 	f.instructions()
 	return f.err
@@ -283,7 +282,7 @@ func (f *function) close(at int) {
 	if at != len(f.b) {
 		f.fail("%d bytes after its end", len(f.b)-at)
 	}
-	f.charges[f.current].own += at - f.from
+	f.charges[f.current].own += int32(at - f.from)
 }
 
 func (f *function) needMemory() {
@@ -343,7 +342,7 @@ func (f *function) leave() {
 
 // switchTo lets the code from here on count for another charge.
 func (f *function) switchTo(charge int) {
-	f.charges[f.current].own += f.at - f.from
+	f.charges[f.current].own += int32(f.at - f.from)
 	f.current, f.from = charge, f.at
 }
 
@@ -352,7 +351,7 @@ func (f *function) charge(at int, bulk bool) {
 	if f.p.charges++; f.p.charges > maxCharges {
 		f.fail("more than %d loops and bulk instructions", maxCharges)
 	}
-	f.charges = append(f.charges, charge{at: at, bulk: bulk})
+	f.charges = append(f.charges, charge{at: int32(at), bulk: bulk})
 }
 
 // Second halves of instructions 0xfc. Those below are conversions.

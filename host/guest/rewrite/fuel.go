@@ -1,6 +1,10 @@
 package rewrite
 
-import "github.com/frigg-host/frigg-host/host/plugin/wasm"
+import (
+	"slices"
+
+	"github.com/frigg-host/frigg-host/host/plugin/wasm"
+)
 
 // Fuel is an i32 that counts down from the quantum. Code pays before it runs: at the entry of a function for its bytes
 // outside of loops, at the header of a loop, in each round, for its bytes outside of loops in it. So a unit is about 32
@@ -14,6 +18,7 @@ const (
 	bytesPerUnit  = 32
 	bulkShift     = 6
 	freeLeafBytes = 64
+	maxCharge     = 40 // bytes of code that pay, at most
 )
 
 // emptyLoop is a loop without result that does nothing but be one.
@@ -21,7 +26,7 @@ var emptyLoop = []byte{opLoop, emptyType, opEnd}
 
 // write appends the body with its size and its charges.
 func (f *function) write(out []byte) []byte {
-	body := f.writeLocals(f.body[:0])
+	body := f.writeLocals(slices.Grow(f.body[:0], len(f.b)+maxCharge*len(f.charges)))
 	entry := f.charges[0]
 	switch {
 	case f.p.Fuel == 0 && f.calls:
@@ -29,7 +34,7 @@ func (f *function) write(out []byte) []byte {
 	case f.p.Fuel > 0 && (f.calls || entry.own >= freeLeafBytes):
 		body = f.p.appendCharge(body, entry.own)
 	}
-	from := f.codeStart
+	from := int32(f.codeStart)
 	for _, c := range f.charges[1:] {
 		body = append(body, f.b[from:c.at]...)
 		from = c.at
@@ -54,16 +59,16 @@ func (f *function) writeLocals(b []byte) []byte {
 }
 
 // appendCharge pays for bytes of code.
-func (p *pass) appendCharge(b []byte, bytes int) []byte {
-	b = appendU32(append(b, opGlobalGet), p.fuel)
-	b = appendI32(append(b, opI32Const), int32(1+bytes/bytesPerUnit))
+func (p *pass) appendCharge(b []byte, bytes int32) []byte {
+	b = appendU32(append(b, opGlobalGet), p.fuel())
+	b = appendI32(append(b, opI32Const), 1+bytes/bytesPerUnit)
 	return p.appendPay(b)
 }
 
 // appendBulk pays for what the operand on top says.
 func (p *pass) appendBulk(b []byte, scratch uint32) []byte {
 	b = appendU32(append(b, opLocalTee), scratch)
-	b = appendU32(append(b, opGlobalGet), p.fuel)
+	b = appendU32(append(b, opGlobalGet), p.fuel())
 	b = appendU32(append(b, opLocalGet), scratch)
 	b = append(b, opI32Const, bulkShift, opI32ShrU)
 	return p.appendPay(b)
@@ -71,13 +76,13 @@ func (p *pass) appendBulk(b []byte, scratch uint32) []byte {
 
 // appendPay takes a number of units from the fuel; both are on the stack.
 func (p *pass) appendPay(b []byte) []byte {
-	b = appendU32(append(b, opI32Sub, opGlobalSet), p.fuel)
-	b = appendU32(append(p.appendIsNegative(b), opIf, emptyType, opCall), p.slow)
+	b = appendU32(append(b, opI32Sub, opGlobalSet), p.fuel())
+	b = appendU32(append(p.appendIsNegative(b), opIf, emptyType, opCall), p.slow())
 	return append(b, opEnd)
 }
 
 func (p *pass) appendIsNegative(b []byte) []byte {
-	b = appendU32(append(b, opGlobalGet), p.fuel)
+	b = appendU32(append(b, opGlobalGet), p.fuel())
 	return append(b, opI32Const, 0, opI32LtS)
 }
 
@@ -87,9 +92,9 @@ func (p *pass) appendIsNegative(b []byte) []byte {
 func (p *pass) slowBody() []byte {
 	b := []byte{0, opLoop, emptyType, opI32Const}
 	b = append(appendI32(b, YieldPages), opMemoryGrow, 0, opDrop)
-	b = appendU32(append(b, opGlobalGet), p.fuel)
+	b = appendU32(append(b, opGlobalGet), p.fuel())
 	b = appendI32(append(b, opI32Const), int32(p.Fuel))
-	b = appendU32(append(b, opI32Add, opGlobalSet), p.fuel)
+	b = appendU32(append(b, opI32Add, opGlobalSet), p.fuel())
 	b = append(p.appendIsNegative(b), opBrIf, 0, opEnd, opEnd)
 	return append(appendU32(nil, uint32(len(b))), b...)
 }

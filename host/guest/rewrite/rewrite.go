@@ -154,8 +154,6 @@ type pass struct {
 	names        []byte // of functions
 
 	sections [sectionDataCount + 1]content
-	slow     uint32 // function that yields
-	fuel     uint32 // global
 }
 
 // content of a section as it will be written.
@@ -171,6 +169,12 @@ type signature struct {
 	takesNone, isVoid bool
 	parameters        uint32
 }
+
+// slow is the index of our function, which yields.
+func (p *pass) slow() uint32 { return uint32(len(p.functions)) }
+
+// fuel is the index of our global.
+func (p *pass) fuel() uint32 { return p.globals }
 
 // cannot notes the first reason why instances cannot be restored.
 func (p *pass) cannot(reason string) {

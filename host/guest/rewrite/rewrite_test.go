@@ -2,56 +2,131 @@ package rewrite
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/tetratelabs/wazero"
 )
 
-// realModules are the fixtures of the engine and those of the Extism Go SDK.
-func realModules(t testing.TB) map[string][]byte {
+// corpus are the fixtures of this package and of the engine, and the modules that the Extism Go SDK tests itself with.
+func corpus(t testing.TB) map[string][]byte {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/extism/go-sdk").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	modules := map[string][]byte{}
-	for _, folder := range []string{"../testdata", filepath.Join(strings.TrimSpace(string(out)), "wasm"), "testdata"} {
+	for _, folder := range []string{"testdata", "../testdata", filepath.Join(strings.TrimSpace(string(out)), "wasm")} {
 		files, _ := filepath.Glob(filepath.Join(folder, "*.wasm"))
-		if len(files) == 0 && folder != "testdata" {
+		if len(files) == 0 {
 			t.Fatalf("no modules in %s", folder)
 		}
 		for _, file := range files {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			modules[filepath.Base(file)] = b
+			modules[filepath.Base(file)] = read(t, file)
 		}
 	}
 	return modules
 }
 
-func TestRewrite_RealModulesStayValid(t *testing.T) {
-	for name, b := range realModules(t) {
-		for _, o := range []Options{{}, {Fuel: 20000}, {Restore: true}, {Fuel: 20000, Restore: true}} {
-			m, err := Rewrite(b, o)
+func read(t testing.TB, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// allOptions are those that hosts use.
+var allOptions = []Options{{}, {Fuel: 20_000}, {Restore: true}, {Fuel: 20_000, Restore: true}}
+
+// tellable are modules that may see a difference.
+var tellable = map[string]string{
+	"grow_table.wasm": "unbounded, it eats all memory",
+	"no_memory.wasm":  "without memory, wazero's own WASI panics",
+}
+
+// TestRewrite_GuestsCannotTell: real modules give the same results and memory before and after, in compiler and
+// interpreter, and use the same fuel in both.
+func TestRewrite_GuestsCannotTell(t *testing.T) {
+	t.Parallel()
+	for name, module := range corpus(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if reason := tellable[name]; reason != "" {
+				t.Skip(reason)
+			}
+			if testing.Short() && len(module) > 300<<10 {
+				t.Skip("it takes long to compile")
+			}
+			differ(t, module, "hello world")
+		})
+	}
+}
+
+// differ runs all exports of a module in all ways.
+func differ(t *testing.T, module []byte, input string) {
+	var rewritten []*Module
+	for _, o := range allOptions {
+		m, err := Rewrite(module, o)
+		if err != nil {
+			t.Skip(err)
+		}
+		if m.MinMemory > maxMachine {
+			t.Skip("it is too large") // engines panic when there is not even the least
+		}
+		again, _ := Rewrite(module, o)
+		if !bytes.Equal(m.Wasm, again.Wasm) {
+			t.Error("the same input gives another output")
+		}
+		rewritten = append(rewritten, m)
+	}
+	for _, calls := range sequences(rewritten[0]) {
+		bounded := rewritten[3]
+		first, err := run{module: bounded, calls: calls, input: input, most: 20}.start(t, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := run{module: bounded, calls: calls, input: input, most: 20, interpret: true}.start(t, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(first.Err+second.Err, "stack overflow") {
+			continue // where that is differs
+		}
+		if !first.same(t, second) || first.used != second.used {
+			t.Errorf("%v: compiler and interpreter differ; units %d and %d", calls, first.used, second.used)
+		}
+		if first.stopped {
+			continue
+		}
+		for _, m := range []*Module{nil, rewritten[0], rewritten[1], rewritten[2]} {
+			other, err := run{module: m, calls: calls, input: input, most: 1 << 30}.start(t, module)
 			if err != nil {
-				t.Logf("%s: %v", name, err)
-				continue
+				t.Fatal(err)
 			}
-			r := wazero.NewRuntimeWithConfig(context.Background(), wazero.NewRuntimeConfigInterpreter())
-			if _, err := r.CompileModule(context.Background(), m.Wasm); err != nil {
-				t.Errorf("%s %v: %v", name, o, err)
-			}
-			r.Close(context.Background())
-			if m2, _ := Rewrite(b, o); !bytes.Equal(m.Wasm, m2.Wasm) {
-				t.Error("other bytes")
+			if !first.same(t, other) || m != nil && m.Fuel != "" && other.used != first.used {
+				t.Errorf("%v: the guest can tell; units %d and %d", calls, first.used, other.used)
 			}
 		}
 	}
+}
+
+// sequences are calls that belong together.
+func sequences(m *Module) [][]string {
+	var all [][]string
+	var setup []string
+	for _, f := range m.Exports {
+		if f.Params == "" && (f.Name == "_initialize" || f.Name == "__wasm_call_ctors") {
+			setup = []string{f.Name}
+		}
+	}
+	for _, f := range m.Exports {
+		if len(f.Params) == 0 && !slices.Contains(setup, f.Name) {
+			all = append(all, append(slices.Clone(setup), f.Name))
+		}
+	}
+	return all
 }

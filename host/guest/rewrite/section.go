@@ -210,7 +210,11 @@ func (p *pass) global(r *reader) {
 		default: // half of a vector is out of reach, and a reference means nothing in another instance
 			p.cannot(fmt.Sprintf("it has a mutable global of type %s", kind))
 		}
-		p.mutable = append(p.mutable, p.globals)
+		if len(p.mutable) == maxGlobals {
+			p.cannot(fmt.Sprintf("it has more than %d mutable globals", maxGlobals))
+		} else {
+			p.mutable = append(p.mutable, p.globals)
+		}
 	}
 	p.globals++
 }

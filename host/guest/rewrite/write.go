@@ -50,7 +50,7 @@ func (p *pass) addFuel() {
 	p.add(sectionGlobal, append(appendI32([]byte{byte(wasm.I32), 1, opI32Const}, int32(p.Fuel)), opEnd)...)
 	p.add(sectionCode, p.slowBody()...)
 	p.m.Fuel = exportFuel
-	p.export3(exportFuel, wasm.KindGlobal, p.globals)
+	p.addExport(exportFuel, wasm.KindGlobal, p.fuel())
 	least := uint32(0)
 	if p.memory != nil {
 		least = p.memory.least
@@ -63,19 +63,18 @@ func (p *pass) addRestore() {
 	for _, g := range p.mutable {
 		name := fmt.Sprint(exportGlobal, g)
 		p.m.Globals = append(p.m.Globals, name)
-		p.export3(name, wasm.KindGlobal, g)
+		p.addExport(name, wasm.KindGlobal, g)
 	}
 	if p.start != none {
 		p.m.Start = exportStart
-		p.export3(exportStart, wasm.KindFunc, uint32(p.start))
+		p.addExport(exportStart, wasm.KindFunc, uint32(p.start))
 	}
 	for _, id := range []byte{sectionStart, sectionData, sectionDataCount} {
 		p.sections[id] = content{}
 	}
 }
 
-// export3 adds an export.
-func (p *pass) export3(name string, kind wasm.Kind, index uint32) {
+func (p *pass) addExport(name string, kind wasm.Kind, index uint32) {
 	b := append(appendU32(nil, uint32(len(name))), name...)
 	p.add(sectionExport, appendU32(append(b, byte(kind)), index)...)
 }
