@@ -1,17 +1,19 @@
-package javascript
+package javascript_test
 
 import (
-	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/frigg-host/frigg-host/host/guest/javascript/javascripttest"
+	"github.com/frigg-host/frigg-host/host/guest/javascript/quickjs"
 )
 
 // BenchmarkCall is what a call costs without putting the memory back.
 func BenchmarkCall(b *testing.B) {
 	const source = `export const noop = () => {};
 		export const echo = (input) => input;
-		export const ask = async (input) => { await null; return JSON.parse(frigg.call("storage", "get", JSON.stringify(input))) };`
-	g, err := load(b, fast(), source, "noop", "echo", "ask")
+		export const ask = async (input) => { await null; return JSON.parse(frigg.Call("storage", "get", JSON.stringify(input))) };`
+	g, err := javascripttest.Load(b, javascripttest.Fast(), quickjs.New([]string{"noop", "echo", "ask"}, source))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -25,11 +27,11 @@ func BenchmarkCall(b *testing.B) {
 		b.Run(tc.name, func(b *testing.B) {
 			b.SetBytes(int64(len(tc.input)))
 			b.ReportAllocs()
-			g.restore()
-			c := &call{Context: b.Context(), instance: g.in, input: tc.input, random: rand.NewChaCha8([32]byte{1})}
+			g.Restore()
+			c := javascripttest.NewCall(b.Context(), tc.input)
 			for b.Loop() {
-				c.asked = c.asked[:0]
-				if err := g.program.Call(c, g.in, tc.export); err != nil {
+				c.Asked = c.Asked[:0]
+				if err := g.Run(c, tc.export); err != nil {
 					b.Fatal(err)
 				}
 			}

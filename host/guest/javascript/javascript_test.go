@@ -1,4 +1,4 @@
-package javascript
+package javascript_test
 
 import (
 	"bytes"
@@ -9,7 +9,16 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/frigg-host/frigg-host/host/guest/javascript"
+	"github.com/frigg-host/frigg-host/host/guest/javascript/javascripttest"
+	"github.com/frigg-host/frigg-host/host/guest/javascript/quickjs"
 )
+
+func booted(t testing.TB, source string, exports ...string) *javascripttest.Guest {
+	t.Helper()
+	return javascripttest.Boot(t, quickjs.New(exports, source))
+}
 
 func TestCall_AnswersWhatTheExportReturns(t *testing.T) {
 	g := booted(t, `
@@ -24,7 +33,7 @@ func TestCall_AnswersWhatTheExportReturns(t *testing.T) {
 		{"frigg_nothing", `{}`, `{"value":{}}`},
 		{"frigg_list", `null`, `{"value":[1,"\u0000",null]}`},
 	} {
-		if got := g.said(tc.export, tc.input); got != tc.want {
+		if got := g.Said(tc.export, tc.input); got != tc.want {
 			t.Errorf("%s: %s", tc.export, got)
 		}
 	}
@@ -34,29 +43,31 @@ func TestCall_AnswersFaultsThatAreThrown(t *testing.T) {
 	g := booted(t, `
 		class FriggError extends Error { constructor(fault) { super(fault.message); this.fault = fault } }
 		export async function frigg_a() { throw new FriggError({ kind: "not_found", message: "gone" }) }`, "frigg_a")
-	if got := g.said("frigg_a", `{}`); got != `{"fault":{"kind":"not_found","message":"gone"}}` {
+	if got := g.Said("frigg_a", `{}`); got != `{"fault":{"kind":"not_found","message":"gone"}}` {
 		t.Error(got)
 	}
 }
 
 func TestCall_CapabilitiesAreAnsweredToPromises(t *testing.T) {
 	g := booted(t, `
-		const ask = async (verb, request) => JSON.parse(frigg.call("storage", verb, JSON.stringify(request))).value;
+		const ask = async (verb, request) => JSON.parse(frigg.Call("storage", verb, JSON.stringify(request))).value;
 		export async function frigg_a(input) {
 			const first = await ask("get", { key: input.key });
 			const both = await Promise.all([ask("put", { key: "b", value: first.n }), ask("list", {})]);
 			return { first, both };
 		}`, "frigg_a")
-	c, err := g.call("frigg_a", `{"key":"ä"}`, func(question string) string { return fmt.Sprintf(`{"value":{"n":%d}}`, len(question)) })
+	c, err := g.Call("frigg_a", `{"key":"ä"}`, func(function, request string) string {
+		return fmt.Sprintf(`{"value":{"n":%d}}`, len(function)+1+len(request))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{`storage.get {"key":"ä"}`, `storage.put {"key":"b","value":24}`, `storage.list {}`}
-	if diff := cmp.Diff(want, c.asked); diff != "" {
+	if diff := cmp.Diff(want, c.Asked); diff != "" {
 		t.Error(diff)
 	}
-	if c.output != `{"value":{"first":{"n":24},"both":[{"n":34},{"n":15}]}}` {
-		t.Error(c.output)
+	if c.Out != `{"value":{"first":{"n":24},"both":[{"n":34},{"n":15}]}}` {
+		t.Error(c.Out)
 	}
 }
 
@@ -82,13 +93,13 @@ func TestCall_ExceptionsHaveMessageAndStack(t *testing.T) {
 		{"frigg_microtask", "RangeError: late", "plugin.js:9"},
 		{"frigg_fault", "Error: x", ""},
 	} {
-		c, err := g.call(tc.export, `{}`, nil)
-		var e *Exception
+		c, err := g.Call(tc.export, `{}`, nil)
+		var e *javascript.Exception
 		if !errors.As(err, &e) || e.Message != tc.message || !strings.Contains(e.Stack, tc.stack) {
 			t.Errorf("%s: %v", tc.export, err)
 		}
-		if c.output != "" && tc.export != "frigg_microtask" {
-			t.Errorf("%s: answered %s", tc.export, c.output)
+		if c.Out != "" && tc.export != "frigg_microtask" {
+			t.Errorf("%s: answered %s", tc.export, c.Out)
 		}
 	}
 }
@@ -100,23 +111,23 @@ func TestCall_RejectionsThatNobodyHandlesAreErrors(t *testing.T) {
 		export async function frigg_late() { const p = Promise.reject(new Error("seen")); await null; await null; return p.catch((e) => e.message) }
 		export async function frigg_many() { return (await Promise.allSettled(Array.from({ length: 5000 }, later))).length }`,
 		"frigg_lost", "frigg_late", "frigg_many")
-	_, err := g.call("frigg_lost", `{}`, nil)
-	var e *Exception
+	_, err := g.Call("frigg_lost", `{}`, nil)
+	var e *javascript.Exception
 	if !errors.As(err, &e) || e.Message != "Error: forgotten" {
 		t.Errorf("lost: %v", err)
 	}
-	if got := g.said("frigg_late", `{}`); got != `{"value":"seen"}` {
+	if got := g.Said("frigg_late", `{}`); got != `{"value":"seen"}` {
 		t.Error(got)
 	}
-	if got := g.said("frigg_many", `{}`); got != `{"value":5000}` {
+	if got := g.Said("frigg_many", `{}`); got != `{"value":5000}` {
 		t.Error(got)
 	}
 }
 
 func TestCall_APromiseThatNeverSettlesIsAnError(t *testing.T) {
 	g := booted(t, `export const frigg_a = () => new Promise(() => {})`, "frigg_a")
-	_, err := g.call("frigg_a", `{}`, nil)
-	var e *Exception
+	_, err := g.Call("frigg_a", `{}`, nil)
+	var e *javascript.Exception
 	if !errors.As(err, &e) || !strings.Contains(e.Message, "frigg_a never settles") {
 		t.Error(err)
 	}
@@ -125,7 +136,7 @@ func TestCall_APromiseThatNeverSettlesIsAnError(t *testing.T) {
 func TestCall_TakesLargeInputs(t *testing.T) {
 	g := booted(t, `export const frigg_a = (input) => ({ n: input.text.length, text: input.text })`, "frigg_a")
 	text := strings.Repeat("aß", 1<<19)
-	got := g.said("frigg_a", `{"text":"`+text+`"}`)
+	got := g.Said("frigg_a", `{"text":"`+text+`"}`)
 	if want := fmt.Sprintf(`{"value":{"n":%d,"text":"%s"}}`, 1<<20, text); got != want {
 		t.Errorf("%d bytes, not %d", len(got), len(want))
 	}
@@ -134,11 +145,11 @@ func TestCall_TakesLargeInputs(t *testing.T) {
 func TestCall_InputThatIsNotJSONIsAnError(t *testing.T) {
 	g := booted(t, `export const frigg_a = () => 1`, "frigg_a")
 	for _, input := range []string{"", "{", "\xff"} {
-		if _, err := g.call("frigg_a", input, nil); err == nil {
+		if _, err := g.Call("frigg_a", input, nil); err == nil {
 			t.Errorf("%q is taken", input)
 		}
 	}
-	if _, err := g.call("frigg_b", "{}", nil); err == nil || !strings.Contains(err.Error(), `does not export "frigg_b"`) {
+	if _, err := g.Call("frigg_b", "{}", nil); err == nil || !strings.Contains(err.Error(), `does not export "frigg_b"`) {
 		t.Error(err)
 	}
 }
@@ -149,13 +160,13 @@ func TestConsole_GoesToTheLog(t *testing.T) {
 		console.debug("d"); console.warn("w"); console.error(new Error("e"));
 		console.info(new Proxy({}, { get() { throw 1 } }));
 	}`, "frigg_a")
-	c, err := g.call("frigg_a", `{}`, nil)
+	c, err := g.Call("frigg_a", `{}`, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.log[3], _, _ = strings.Cut(c.log[3], "\n")
+	c.Logged[3], _, _ = strings.Cut(c.Logged[3], "\n")
 	want := []string{`1 a 1 {"b":[2]} null undefined Symbol(s)`, "0 d", "2 w", "3 Error: e", "1 [a value that cannot be shown]"}
-	if diff := cmp.Diff(want, c.log); diff != "" {
+	if diff := cmp.Diff(want, c.Logged); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -163,14 +174,15 @@ func TestConsole_GoesToTheLog(t *testing.T) {
 func TestClockAndRandomness_AreTheHosts(t *testing.T) {
 	g := booted(t, `const early = Math.random();
 		export const frigg_a = () => ({ now: Date.now(), x: Math.random(), early, id: crypto.randomUUID(), hex: crypto.getRandomValues(new Uint8Array(4)).toHex() })`, "frigg_a")
-	one, two := g.said("frigg_a", `{}`), g.said("frigg_a", `{}`)
+	one, two := g.Said("frigg_a", `{}`), g.Said("frigg_a", `{}`)
 	if one != two || !strings.Contains(one, `"now":1700000000000,`) {
 		t.Error(one, two)
 	}
-	other := &call{Context: t.Context(), instance: g.in, input: `{}`, now: 1, random: rand.NewChaCha8([32]byte{9})}
-	g.restore()
-	if err := g.program.Call(other, g.in, "frigg_a"); err != nil || other.output == one {
-		t.Error(err, other.output)
+	other := javascripttest.NewCall(t.Context(), `{}`)
+	other.Source = rand.NewChaCha8([32]byte{9})
+	g.Restore()
+	if err := g.Run(other, "frigg_a"); err != nil || other.Out == one {
+		t.Error(err, other.Out)
 	}
 }
 
@@ -185,7 +197,7 @@ func TestText_IsCodedAsOnTheWeb(t *testing.T) {
 			parts: text("c0afe080bff08182416142"), parts2: text("eda080edbfbfedaf41"), parts3: text("f4919293ff4180bf42"), parts4: text("e180e2f09192f1bf41"),
 			fatal: fails(() => text("ff", { fatal: true })), cut: text("f09f98"), long: text("61".repeat(10000)).length, base64: btoa("hi"),
 		})`, "frigg_a")
-	got := g.said("frigg_a", `{}`)
+	got := g.Said("frigg_a", `{}`)
 	r := "\ufffd"
 	want := `{"value":{"encoded":"61c39fe282acf09f9880efbfbd","decoded":"aß€😀","mark":2,` +
 		`"parts":"` + strings.Repeat(r, 8) + `AaB","parts2":"` + strings.Repeat(r, 8) + `A","parts3":"` + strings.Repeat(r, 5) + `A` + r + r + `B","parts4":"` + strings.Repeat(r, 4) + `A",` +
@@ -198,7 +210,7 @@ func TestText_IsCodedAsOnTheWeb(t *testing.T) {
 func TestBoot_IsDeterministic(t *testing.T) {
 	const source = `const now = Date.now(), x = Math.random(); export const frigg_a = () => ({ now, x })`
 	a, b := booted(t, source, "frigg_a"), booted(t, source, "frigg_a")
-	if !bytes.Equal(a.image, b.image) || a.stack != b.stack {
+	if !bytes.Equal(a.Image, b.Image) || a.Stack != b.Stack {
 		t.Error("two boots differ")
 	}
 }
@@ -211,11 +223,11 @@ func TestBoot_SaysWhatIsWrongWithAProgram(t *testing.T) {
 		"no func":    {"export const frigg_a = 1", "does not export a function frigg_a"},
 		"import":     {"import 'x'; export const frigg_a = () => 1", "'x'"},
 		"waits":      {"await new Promise(() => {}); export const frigg_a = () => 1", "never settles"},
-		"capability": {"frigg.call('http', 'send', '{}'); export const frigg_a = () => 1", "cannot be used while the plugin is loaded"},
+		"capability": {"frigg.Call('http', 'send', '{}'); export const frigg_a = () => 1", "cannot be used while the plugin is loaded"},
 		"rejects":    {"Promise.reject(new Error('lost')); export const frigg_a = () => 1", "Error: lost"},
 	} {
-		_, err := load(t, stoppable(), tc.source, "frigg_a")
-		var e *Exception
+		_, err := javascripttest.Load(t, javascripttest.Stoppable(), quickjs.New([]string{"frigg_a"}, tc.source))
+		var e *javascript.Exception
 		if !errors.As(err, &e) || !strings.Contains(e.Message, tc.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -224,7 +236,7 @@ func TestBoot_SaysWhatIsWrongWithAProgram(t *testing.T) {
 
 func TestBoot_KnowsTopLevelAwait(t *testing.T) {
 	g := booted(t, "const x = await Promise.resolve(7); export const frigg_a = () => x", "frigg_a")
-	if got := g.said("frigg_a", `{}`); got != `{"value":7}` {
+	if got := g.Said("frigg_a", `{}`); got != `{"value":7}` {
 		t.Error(got)
 	}
 }
@@ -232,14 +244,14 @@ func TestBoot_KnowsTopLevelAwait(t *testing.T) {
 func TestCall_WorksOnAnInstanceBootedElsewhere(t *testing.T) {
 	const source = `export const frigg_a = () => 7`
 	g := booted(t, source, "frigg_a")
-	g.in = NewInstance(g.module)
-	if got := g.said("frigg_a", `{}`); got != `{"value":7}` {
+	g.Renew()
+	if got := g.Said("frigg_a", `{}`); got != `{"value":7}` {
 		t.Error(got)
 	}
-	other := booted(t, source, "frigg_a")
-	clear(other.image)
-	other.in = NewInstance(other.module)
-	if _, err := other.call("frigg_a", `{}`, nil); err == nil {
+	never := booted(t, source, "frigg_a")
+	clear(never.Image)
+	never.Renew()
+	if _, err := never.Call("frigg_a", `{}`, nil); err == nil {
 		t.Error("an instance that was never booted is taken")
 	}
 }
