@@ -12,7 +12,7 @@ import (
 func BenchmarkCall(b *testing.B) {
 	const source = `export const noop = () => {};
 		export const echo = (input) => input;
-		export const ask = async (input) => { await null; return JSON.parse(frigg.Call("storage", "get", JSON.stringify(input))) };`
+		export const ask = async (input) => { await null; return JSON.parse(frigg.call("storage", "get", JSON.stringify(input))) };`
 	g, err := javascripttest.Load(b, javascripttest.Fast(), quickjs.New([]string{"noop", "echo", "ask"}, source))
 	if err != nil {
 		b.Fatal(err)

@@ -22,11 +22,11 @@ var hostile = map[string]string{
 	"huge string":         `let s = "x"; for (;;) s += s`,
 	"huge array":          `const a = []; for (;;) a.push(new Uint8Array(1 << 20).fill(1))`,
 	"huge output":         `return "x".repeat(1 << 25)`,
-	"huge request":        `frigg.Call("x".repeat(1 << 20), "y", "z".repeat(1 << 24))`,
+	"huge request":        `frigg.call("x".repeat(1 << 20), "y", "z".repeat(1 << 24))`,
 	"huge error":          `throw new Error("x".repeat(1 << 24))`,
 	"huge randomness":     `crypto.getRandomValues(new Uint8Array(1 << 20))`,
-	"hostile arguments":   `frigg.Call({ toString() { return frigg.Call("a", "b", { toString() { throw 1 } }) } }, Symbol(), null)`,
-	"hostile request":     `let n = 0; const r = { toString() { return n++ < 1e5 ? frigg.Call(r, r, r) : "x" } }; frigg.Call(r, r, r)`,
+	"hostile arguments":   `frigg.call({ toString() { return frigg.call("a", "b", { toString() { throw 1 } }) } }, Symbol(), null)`,
+	"hostile request":     `let n = 0; const r = { toString() { return n++ < 1e5 ? frigg.call(r, r, r) : "x" } }; frigg.call(r, r, r)`,
 	"hostile answer":      `return { get a() { throw { get message() { throw 1 } } } }`,
 	"hostile thenable":    `return { then(f) { f({ then(g) { throw new Proxy(Error, {}) } }) } }`,
 	"endless thenable":    `const t = { then(f) { f() } }; return { then() {} }`,
@@ -37,7 +37,7 @@ var hostile = map[string]string{
 	"revoked proxy":       `const { proxy, revoke } = Proxy.revocable({}, {}); revoke(); throw proxy`,
 	"detached buffer":     `const b = new ArrayBuffer(8); b.transfer(); crypto.getRandomValues(new Uint8Array(b))`,
 	"growing buffer":      `const b = new ArrayBuffer(8, { maxByteLength: 1 << 20 }); const v = new Uint8Array(b); b.resize(1 << 20); new TextDecoder().decode(v); return v.length`,
-	"lone surrogates":     `console.log("\ud800"); frigg.Call("a", "b", "\udfff"); return "\ud800"`,
+	"lone surrogates":     `console.log("\ud800"); frigg.call("a", "b", "\udfff"); return "\ud800"`,
 	"finalizers":          `const r = new FinalizationRegistry(() => { throw 1 }); for (let i = 0; i < 1e4; i++) r.register({}, 1); return 1`,
 	"callers":             `Error.prepareStackTrace = (e, s) => { s[0].getFunction?.().call(); return s }; new Error().stack.x.y`,
 	"many rejections":     `for (let i = 0; i < 70000; i++) Promise.reject(i)`,
@@ -73,7 +73,7 @@ func TestHostile_ProgramsHurtOnlyThemselves(t *testing.T) {
 
 // The memory of the guest is not trusted: with any byte of what Boot left changed, a call ends without a panic of Go.
 func TestHostile_CorruptMemoryIsNoPanic(t *testing.T) {
-	g := booted(t, `export const frigg_a = (input) => { console.log(input); return frigg.Call("a", "b", "{}") }`, "frigg_a")
+	g := booted(t, `export const frigg_a = (input) => { console.log(input); return frigg.call("a", "b", "{}") }`, "frigg_a")
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 600 {
 		g.Restore()

@@ -50,7 +50,7 @@ func TestCall_AnswersFaultsThatAreThrown(t *testing.T) {
 
 func TestCall_CapabilitiesAreAnsweredToPromises(t *testing.T) {
 	g := booted(t, `
-		const ask = async (verb, request) => JSON.parse(frigg.Call("storage", verb, JSON.stringify(request))).value;
+		const ask = async (verb, request) => JSON.parse(frigg.call("storage", verb, JSON.stringify(request))).value;
 		export async function frigg_a(input) {
 			const first = await ask("get", { key: input.key });
 			const both = await Promise.all([ask("put", { key: "b", value: first.n }), ask("list", {})]);
@@ -223,7 +223,7 @@ func TestBoot_SaysWhatIsWrongWithAProgram(t *testing.T) {
 		"no func":    {"export const frigg_a = 1", "does not export a function frigg_a"},
 		"import":     {"import 'x'; export const frigg_a = () => 1", "'x'"},
 		"waits":      {"await new Promise(() => {}); export const frigg_a = () => 1", "never settles"},
-		"capability": {"frigg.Call('http', 'send', '{}'); export const frigg_a = () => 1", "cannot be used while the plugin is loaded"},
+		"capability": {"frigg.call('http', 'send', '{}'); export const frigg_a = () => 1", "cannot be used while the plugin is loaded"},
 		"rejects":    {"Promise.reject(new Error('lost')); export const frigg_a = () => 1", "Error: lost"},
 	} {
 		_, err := javascripttest.Load(t, javascripttest.Stoppable(), quickjs.New([]string{"frigg_a"}, tc.source))
