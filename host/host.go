@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,6 +57,8 @@ type Config struct {
 	Accounts account.Config
 	// Engine is "native" (also "") or "extism".
 	Engine string
+	// Isolate is IsolateNone (also "") or IsolateProcess. The program must then have the command process.Argument.
+	Isolate string
 	// Workers is how many jobs run at once; zero is 8.
 	Workers int
 	// GuestMemory bounds the bytes of memory that all guests together may take; zero is a quarter of the machine's memory,
@@ -71,6 +74,12 @@ type Config struct {
 	// taken, no plugin compiled, no job worked.
 	Offline bool
 }
+
+// Where guests run.
+const (
+	IsolateNone    = "none"    // in the process of the host
+	IsolateProcess = "process" // each plugin in a child process, closed off from this machine
+)
 
 // Host is the joined house. Close it.
 type Host struct {
@@ -104,6 +113,8 @@ func (c Config) orDefault() (Config, error) {
 		return c, fault.New(fault.Invalid, "host.New", "a data folder and a plugins folder must be given")
 	case c.Workers < 0:
 		return c, fault.New(fault.Invalid, "host.New", "%d jobs cannot run at once; leave the number of workers out, or give at least 1", c.Workers)
+	case !slices.Contains([]string{"", IsolateNone, IsolateProcess}, c.Isolate):
+		return c, fault.New(fault.Invalid, "host.New", "guests cannot be isolated by %q; use %s or %s", c.Isolate, IsolateNone, IsolateProcess)
 	case c.PublicURL != "" && !isAddress(c.PublicURL):
 		return c, fault.New(fault.Invalid, "host.New", "the public URL %q must be an address such as https://hooks.example.com", c.PublicURL)
 	case c.FrontendURL != "" && !isAddress(c.FrontendURL):

@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/connection"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/guest"
+	"github.com/frigg-host/frigg-host/host/guest/process"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/plugin"
@@ -89,7 +92,7 @@ func (h *Host) accounts(context.Context) (err error) {
 
 // plugins opens the engine and looks at the plugins folder.
 func (h *Host) plugins(ctx context.Context) error {
-	engine, err := guest.Open(ctx, h.cfg.Engine, guest.Config{Imports: guest.Imports(), CacheDir: filepath.Join(h.cfg.DataDir, "compiled"), AfterCall: h.cfg.AfterCall})
+	engine, err := h.openEngine(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,6 +126,20 @@ func (h *Host) plugins(ctx context.Context) error {
 		Now: h.cfg.Now, Log: h.cfg.Log, PublicURL: h.cfg.PublicURL, Wake: h.wake,
 	}
 	return h.registry.Start(ctx)
+}
+
+// openEngine opens the engine, here or in child processes. An offline host compiles nothing, so it needs no children.
+func (h *Host) openEngine(ctx context.Context) (guest.Engine, error) {
+	c := guest.Config{Imports: guest.Imports(), CacheDir: filepath.Join(h.cfg.DataDir, "compiled"), AfterCall: h.cfg.AfterCall}
+	if h.cfg.Isolate != IsolateProcess || h.cfg.Offline {
+		return guest.Open(ctx, h.cfg.Engine, c)
+	}
+	return process.Open(ctx, process.Config{
+		Config: c, Engine: h.cfg.Engine, Log: h.cfg.Log,
+		Source: func(sum [sha256.Size]byte) ([]byte, error) {
+			return h.registry.Module(plugin.Digest(fmt.Sprintf("sha256:%x", sum)))
+		},
+	})
 }
 
 // redirectURL is where vendors send people back to: a distinct address for each module (RFC 9700, mix-up).

@@ -45,6 +45,7 @@ type demoCmd struct {
 	Plugins string `help:"Folder with tidepool.wasm and tidepool-welcome.wasm." default:"build/plugins" type:"path"`
 	Listen  string `help:"Address of the host." default:"127.0.0.1:8080"`
 	Vendor  string `help:"Address of the demo vendor." default:"127.0.0.1:8791"`
+	Isolate string `help:"Run plugins in the host (none) or each in a process of its own (process)." enum:"none,process" default:"none"`
 	Once    bool   `help:"Stop after the tour instead of waiting for Ctrl-C."`
 }
 
@@ -98,7 +99,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 
 	fmt.Fprintln(s.out, "frigg-host demo: starting (the first start compiles the plugins, which takes a few seconds)")
 	t.host, err = host.New(ctx, host.Config{
-		DataDir: filepath.Join(c.Data, "host"), PluginsDir: c.installed(), PublicURL: t.api,
+		DataDir: filepath.Join(c.Data, "host"), PluginsDir: c.installed(), PublicURL: t.api, Isolate: c.Isolate,
 		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Log: c.logger(s.err),
 	})
 	if err != nil {

@@ -32,14 +32,16 @@ func TestDemo_ShowsTheRoadAndFindsItAgain(t *testing.T) {
 		check(t, os.WriteFile(filepath.Join(dir, name+".wasm"), packed, 0o600))
 	}
 	host, vendor := freeAddress(t), freeAddress(t)
-	for _, account := range []string{"connected by OAuth2 with PKCE", "connected at an earlier start"} {
-		demo := exec.Command(program, "demo", "--once", "--plugins", dir, "--data", filepath.Join(dir, "demo"), "--listen", host, "--vendor", vendor)
+	for _, start := range []struct{ isolate, account string }{
+		{"none", "connected by OAuth2 with PKCE"}, {"none", "connected at an earlier start"}, {"process", "connected at an earlier start"},
+	} {
+		demo := exec.Command(program, "demo", "--once", "--plugins", dir, "--data", filepath.Join(dir, "demo"), "--listen", host, "--vendor", vendor, "--isolate", start.isolate)
 		out, err := demo.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		for _, said := range []string{
-			`1  a vendor +Tidepool CRM at http://` + vendor, `2  an account +.*` + account, `3  live rows +[0-9]+ contacts read through the sandbox`,
+			`1  a vendor +Tidepool CRM at http://` + vendor, `2  an account +.*` + start.account, `3  live rows +[0-9]+ contacts read through the sandbox`,
 			`4  an integration +tidepool-welcome is ENABLED \(int_`, `5  an event +contact.created, worked off `, `the new contact has a welcome task now`,
 			`curl -s .* http://` + host + `/api/integrations`, `stopped; start again and everything is still there`,
 		} {

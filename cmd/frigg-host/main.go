@@ -34,6 +34,7 @@ type cli struct {
 	Plugin  pluginCmd  `cmd:"" help:"Look at, pack, call and approve plugins."`
 	User    userCmd    `cmd:"" help:"Create users."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+	Guest   guestCmd   `cmd:"" name:"guest-process" hidden:"" help:"Run the calls of one plugin for the host that started it."`
 }
 
 type versionCmd struct{}

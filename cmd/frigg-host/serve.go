@@ -61,6 +61,7 @@ type serveCmd struct {
 	ClosedSignUp   bool           `help:"Refuse POST /user/create; users come from 'user create' and from your backend." env:"FRIGG_CLOSED_SIGN_UP"`
 	HealthKey      string         `help:"Key of the detailed health pages (x-api-key)." env:"FRIGG_HEALTH_KEY"`
 	Engine         string         `help:"Engine that runs plugins: ${enum}." enum:"native,extism" default:"native" env:"FRIGG_ENGINE"`
+	Isolate        string         `help:"Run plugins in the host (none) or each in a process of its own (process)." enum:"none,process" default:"none" env:"FRIGG_ISOLATE"`
 	GuestMemory    uint64         `help:"Bytes that guests may take together; default: a quarter of the machine." env:"FRIGG_GUEST_MEMORY"`
 	Workers        int            `help:"Jobs that run at once." default:"8" env:"FRIGG_WORKERS"`
 }
@@ -80,7 +81,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	cfg.AllowPrivate, cfg.AllowedOrigins, cfg.TrustedProxies = c.AllowPrivate, c.AllowOrigin, c.TrustedProxy
 	cfg.BackendKey, cfg.HealthKey = secret.NewText(c.BackendKey), secret.NewText(c.HealthKey)
 	cfg.Accounts.CreateAppUsers, cfg.ClosedSignUp = c.CreateAppUsers, c.ClosedSignUp
-	cfg.Engine, cfg.GuestMemory, cfg.Workers, cfg.Log = c.Engine, c.GuestMemory, c.Workers, c.logger(s.err)
+	cfg.Engine, cfg.Isolate, cfg.GuestMemory, cfg.Workers, cfg.Log = c.Engine, c.Isolate, c.GuestMemory, c.Workers, c.logger(s.err)
 	listener, err := listen(ctx, c.Listen)
 	if err != nil {
 		return err

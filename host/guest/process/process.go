@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -144,9 +145,12 @@ func (e *engine) try(ctx context.Context) error {
 	if e.apart.Load() {
 		r.Shut = append(r.Shut, "namespaces")
 	} else {
-		r.Open = append(r.Open, "namespaces")
+		r.Open = append(r.Open, "namespaces: this machine does not allow them")
 	}
-	e.config.Log.Info("guests run in processes of their own", "op", "process.Open", "shut", r.Shut, "open", r.Open)
+	e.config.Log.Info("guests run in processes of their own, closed: "+strings.Join(r.Shut, ", "), "op", "process.Open")
+	for _, o := range r.Open {
+		e.config.Log.Warn("the processes of guests stay open in one way", "op", "process.Open", "err", o)
+	}
 	return nil
 }
 
