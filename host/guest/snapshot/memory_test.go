@@ -233,6 +233,27 @@ func TestRestore_ForgetsAnOutlier(t *testing.T) {
 	}
 }
 
+func TestRestore_GivesBackAFarGrowth(t *testing.T) {
+	t.Parallel()
+	const ceiling = 1 << 30
+	for _, by := range methods(t) {
+		m := started(t, ceiling, newImage(t, picture(wasmPage)))
+		for range 3 {
+			b := m.Reallocate(ceiling)
+			for _, at := range []int{wasmPage, ceiling / 2, ceiling - 1} {
+				if b[at] != 0 {
+					t.Fatalf("%s: growth shows what was there before", by)
+				}
+				b[at] = 1
+			}
+			restore(t, m, by)
+			if !m.Same() || runtime.GOOS == "linux" && m.Private() != 0 {
+				t.Errorf("%s: the memory is not its image, or keeps %d bytes for pages that are far behind it", by, m.Private())
+			}
+		}
+	}
+}
+
 func TestRestore_SurvivesAnyHistory(t *testing.T) {
 	t.Parallel()
 	const ceiling = 1 << 20

@@ -87,7 +87,7 @@ type scratch struct {
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // region is struct page_region of linux/fs.h.
-type region struct{ start, end, categories uint64 }
+type region struct{ start, end, _ uint64 }
 
 // scanArgument is struct pm_scan_arg of linux/fs.h.
 type scanArgument struct {
@@ -148,7 +148,7 @@ func (s *scratch) readTouched(fd int, memory []byte, visit func(from, to uint64)
 	return s.read(fd, memory, isTouched, visit)
 }
 
-// read reads one entry per page (Linux 3.5) and visits the runs of those that match.
+// read reads one entry per page (Linux 4.2) and visits the runs of those that match.
 func (s *scratch) read(fd int, memory []byte, match func(entry uint64) bool, visit func(from, to uint64) bool) error {
 	first := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(memory)))) / pageSize
 	var run struct{ from, to uint64 }

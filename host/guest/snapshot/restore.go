@@ -11,13 +11,13 @@ type Method string
 
 const (
 	PagemapScan Method = "pagemap-scan" // Linux 6.7: asks the kernel for the runs of pages that were written to
-	Pagemap     Method = "pagemap"      // Linux 3.5: reads an entry per page to find them
+	Pagemap     Method = "pagemap"      // Linux 4.2: reads an entry per page to find them
 	Copy        Method = "copy"         // everywhere: compares each page with the image and copies those that differ
 )
 
 // Restore makes the memory what its image is: pages that were written to are copied back, what has grown is zero and
-// forgotten, and the size is that of the image. It returns how many pages differed; if it
-// found more than Keep it stopped counting.
+// forgotten, and the size is that of the image. It returns how many pages it copied back or cleared; those that it gave back
+// to the system are not counted.
 //
 // An instance learns the size of its memory only from Reallocate: grow must make the engine call it once, by growing the
 // memory of the instance by one page and reporting whether that succeeded. It is called only if the size has changed, so
@@ -55,10 +55,19 @@ const (
 	readSet   = 64
 )
 
+// searched is how many bytes behind the image are searched for private pages. A memory that grew by more gives them back
+// unseen, since reading an entry per page would cost more than the faults.
+const searched = 32 << 20
+
 // restorePrivate puts back the pages that the memory does not share with its image. They stay private, and the next search
 // finds them again. Those that did not differ were looked at in vain; when that has cost as much as the page faults would
 // that having none spares, all are given back, so that what is kept follows what calls need now.
 func (m *Memory) restorePrivate(by Method) (pages int, err error) {
+	if end := wholePages(m.image.size); m.top-end > searched {
+		if err := m.giveBack(end); err != nil {
+			return 0, err
+		}
+	}
 	m.private = 0
 	err = m.image.backing.private(by, m.space.all[:m.top], func(from, to uint64) bool {
 		if m.private += to - from; m.private > m.Keep {
