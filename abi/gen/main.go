@@ -1,4 +1,4 @@
-// Command gen writes everything that follows from abi/abi.yaml: Go types, the host's door, the guest's imports and SPEC.md.
+// Command gen writes everything that follows from abi/abi.yaml: Go types and their codecs, the host's door, the guest's imports and SPEC.md.
 //
 //	go run ./abi/gen          writes the files
 //	go run ./abi/gen -check   fails if a file is stale
@@ -33,10 +33,13 @@ func main() {
 		text []byte
 	}{
 		{"abi/contract_gen.go", gofmt(contract(c))},
+		{"abi/codec_gen.go", gofmt(codec(c))},
+		{"abi/codec_gen_test.go", gofmt(codecTests(c))},
 		{"abi/SPEC.md", spec(c)},
 		{"host/plugin/capabilities_gen.go", gofmt(door(c))},
 		{"plugins/sdk/go/internal/wire/imports_gen.go", gofmt(imports(c))},
 		{"plugins/sdk/go/internal/wire/fakes_gen.go", gofmt(fakes(c))},
+		{"plugins/sdk/typescript/contract_gen.ts", typescript(c)},
 	} {
 		old, _ := os.ReadFile(f.path)
 		if bytes.Equal(old, f.text) {

@@ -93,7 +93,7 @@ var manifests = []string{
 // catalog is a fixed set of plugins.
 type catalog []*plugin.Plugin
 
-func newCatalog(t *testing.T, vendor string) catalog {
+func newCatalog(t testing.TB, vendor string) catalog {
 	t.Helper()
 	var all catalog
 	for _, text := range manifests {

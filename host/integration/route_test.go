@@ -313,6 +313,21 @@ func TestAnswerRoute_RefusesAnswersThatAreTooLarge(t *testing.T) {
 	}
 }
 
+func TestAnswerRoute_RefusesWhatIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	h := routed(t, open("GET", "/"))
+	for text, kind := range map[string]fault.Kind{
+		`{}`: "", `null`: "", `{"Status":201,"later":[{}]}`: "", `[]`: fault.Internal, `{"status":"200"}`: fault.Internal, `{"headers":{"a":["b"]}}`: fault.Internal, `{"bytes":"!"}`: fault.Internal,
+		`{"headers":{` + strings.Repeat(`"a":"",`, 1<<19) + `"a":""}}`: fault.Internal,
+	} {
+		h.guests[abi.ExportHandleRoute] = func(context.Context, plugin.Call) (any, error) { return json.RawMessage(text), nil }
+		_, err := h.answer(account.Actor{}, integration.RouteRequest{Method: "GET", Path: "/"})
+		if fault.KindOf(err) != kind || err != nil && fault.SideOf(err) != fault.Guest {
+			t.Errorf("%.40s: %v", text, err)
+		}
+	}
+}
+
 func TestAnswerRoute_GivesUpBeforeWhoeverWaitsDoes(t *testing.T) {
 	t.Parallel()
 	h := routed(t, open("GET", "/"), ofUser("GET", "/:integrationId"))

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +35,8 @@ type Integration struct {
 	methods   map[string]func(json.RawMessage) (any, error)
 	last      abi.EventInput
 	delivered int
-	enqueued  int // by the call under way
+	enqueued  int  // by the call under way
+	unbound   bool // the call under way has no record
 	keys      map[string]bool
 }
 
@@ -178,6 +181,38 @@ func (f *Integration) Receive(w abi.WebhookEvent) (abi.WebhookOutput, error) {
 	return run[abi.WebhookOutput](&f.Host, abi.ExportReceiveWebhook, abi.WebhookInput{Webhook: w, Secret: secretOf(w.Webhook), Integration: f.Record})
 }
 
+// Route sends a request on a route, which is named as the program registers it: by its event, or by method and path. Method and
+// Path of q follow from that where they are empty. On a route with :integrationId, or with an Integration in q, the integration
+// works for the Record; on others every host function is refused, as the host does.
+func (f *Integration) Route(name string, q abi.RouteInput) (abi.HTTPReply, error) {
+	f.t.Helper()
+	q.Event = name
+	if method, path, ok := strings.Cut(name, " "); ok {
+		q.Method = cmp.Or(q.Method, method)
+		q.Path = cmp.Or(q.Path, filled(path, q.Params))
+	}
+	if q.Integration != nil || slices.Contains(strings.Split(name, "/"), ":"+abi.RouteIntegrationID) {
+		q.Integration = &f.Record
+	}
+	f.unbound = q.Integration == nil
+	defer func() { f.unbound = false }()
+	f.enqueued = 0
+	f.delivered++ // a request is not repeated: whatever it enqueues is new
+	f.last = abi.EventInput{Delivery: abi.Delivery{ID: fmt.Sprintf("route_%d", f.delivered)}}
+	return run[abi.HTTPReply](&f.Host, abi.ExportHandleRoute, q)
+}
+
+// filled puts parameters into a path.
+func filled(path string, params map[string]string) string {
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if name, isParam := strings.CutPrefix(s, ":"); isParam {
+			segments[i] = url.PathEscape(params[name])
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
 // Mapped returns the value of a mapping entry as a T, and whether there is one.
 func Mapped[T any](f *Integration, set, id string) (T, bool) {
 	f.t.Helper()
@@ -192,6 +227,9 @@ func Mapped[T any](f *Integration, set, id string) (T, bool) {
 }
 
 func (f *Integration) serveIntegration(capability, function string, request []byte) ([]byte, bool) {
+	if f.unbound {
+		return refuse(frigg.Errorf(frigg.KindForbidden, "capability %s is not granted for this call", capability)), true
+	}
 	switch capability + "." + function {
 	case "http.send":
 		return serve(request, func(q abi.HTTPRequest) (abi.HTTPResponse, error) { return ask(f.Vendors[q.Role], q) }), true

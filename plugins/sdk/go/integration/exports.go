@@ -15,4 +15,5 @@ func init() {
 	wire.Export(abi.ExportActionForm, askAction)
 	wire.Export(abi.ExportRefreshActionForm, askAction)
 	wire.Export(abi.ExportRunAction, runAction)
+	wire.Export(abi.ExportHandleRoute, handleRoute)
 }

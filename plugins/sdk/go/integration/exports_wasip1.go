@@ -31,3 +31,6 @@ func exportRefreshActionForm() int32 { return wire.Run(abi.ExportRefreshActionFo
 
 //go:wasmexport frigg_run_action
 func exportRunAction() int32 { return wire.Run(abi.ExportRunAction) }
+
+//go:wasmexport frigg_handle_route
+func exportHandleRoute() int32 { return wire.Run(abi.ExportHandleRoute) }

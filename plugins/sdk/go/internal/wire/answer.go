@@ -55,8 +55,33 @@ func Answer(h Host, export string, input []byte) (answer []byte) {
 	return Encode(f(h, input))
 }
 
+// appender is a value that writes itself, as messages of the contract do; false leaves it to encoding/json.
+type appender interface {
+	AppendJSON(b []byte) ([]byte, bool)
+}
+
+// reader is a value that reads itself; false leaves it to encoding/json.
+type reader interface {
+	ReadJSON(text []byte) bool
+}
+
+// Marshal writes v as JSON.
+func Marshal(v any) ([]byte, error) {
+	if m, ok := v.(appender); ok {
+		if b, ok := m.AppendJSON(nil); ok {
+			return b, nil
+		}
+	}
+	return json.Marshal(v)
+}
+
 // Encode writes value, or the fault in err, as an abi.Answer.
 func Encode(value any, err error) []byte {
+	if m, ok := value.(appender); ok && err == nil {
+		if b, ok := m.AppendJSON([]byte(`{"value":`)); ok {
+			return append(b, '}')
+		}
+	}
 	var a abi.Answer
 	if err == nil {
 		a.Value, err = json.Marshal(value)
@@ -81,6 +106,11 @@ func faultMessage(err error) abi.Fault {
 func DecodeAnswer[T any](b []byte) (T, error) {
 	var a abi.Answer
 	var value T
+	if m, isMessage := any(&value).(abi.Decodable); isMessage {
+		if f, ok := abi.ReadAnswer(b, m); ok && f == nil {
+			return value, nil
+		}
+	}
 	if err := Decode(b, &a, "the host's answer"); err != nil {
 		return value, err
 	}
@@ -99,6 +129,9 @@ func DecodeAnswer[T any](b []byte) (T, error) {
 // Decode reads JSON into v; nothing and null leave v alone. The fault names the field that is wrong and repeats no value.
 func Decode(b []byte, v any, what string) error {
 	if len(b) == 0 {
+		return nil
+	}
+	if m, ok := v.(reader); ok && m.ReadJSON(b) {
 		return nil
 	}
 	err := json.Unmarshal(b, v)

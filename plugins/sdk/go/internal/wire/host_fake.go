@@ -3,7 +3,6 @@
 package wire
 
 import (
-	"encoding/json"
 	"log/slog"
 
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/frigg"
@@ -29,7 +28,7 @@ func (h Host) log(level slog.Level, text string) {
 // call sends a request to a host function and reads its answer, both as bytes, as a guest would.
 func call[T any](h Host, capability, function string, request any) (T, error) {
 	var none T
-	b, err := json.Marshal(request)
+	b, err := Marshal(request)
 	if err != nil {
 		return none, err
 	}

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/json"
 	"log/slog"
 )
 
@@ -40,7 +39,7 @@ func logError(block uint64)
 // call sends a request to a host function and reads its answer.
 func call[T any](function func(uint64) uint64, request any) (T, error) {
 	var none T
-	b, err := json.Marshal(request)
+	b, err := Marshal(request)
 	if err != nil {
 		return none, err
 	}

@@ -1,0 +1,626 @@
+package abi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Messages are written and read without reflection by AppendJSON and ReadJSON, which are generated: reflection is what a
+// guest spends most of a short call on. Both do the ordinary and leave the rest to encoding/json: they report false where
+// they do not know exactly what it would do, and what they report true for is what it does, but that names of fields must
+// match in case.
+
+// Decodable is a message of the contract that travels between host and guests.
+type Decodable interface {
+	// ReadJSON sets the message to what text says, and reports whether it could; if not, the message is zero and
+	// encoding/json has the word. Raw values are parts of text.
+	ReadJSON(text []byte) bool
+	readFrom(*scanner)
+}
+
+// ReadAnswer reads an Answer in one pass: its value into value, or its fault. It reports whether it could; if not, value is
+// zero and encoding/json has the word.
+func ReadAnswer(text []byte, value Decodable) (f *Fault, ok bool) {
+	s := scanner{text: text, room: maxRead}
+	hasValue := false
+	if s.open('{') {
+		for first := true; s.more('}', first); first = false {
+			switch string(s.key()) {
+			case "value":
+				if hasValue || s.peek() == 'n' {
+					s.bad = true
+					break
+				}
+				hasValue = true
+				value.readFrom(&s)
+			case "fault":
+				readPointer(&s, &f, (*Fault).readFrom)
+			default:
+				s.skip()
+			}
+		}
+	}
+	if !s.end() || hasValue == (f != nil) {
+		return nil, value.ReadJSON(nil)
+	}
+	return f, true
+}
+
+const (
+	// maxRead is how many elements and entries are read before encoding/json is asked, whose users may measure first.
+	maxRead = 1 << 16
+	// maxReadDepth is how deep values are nested before encoding/json is asked.
+	maxReadDepth = 100
+)
+
+// scanner walks over JSON. After a mistake it is bad, and nothing that it gave counts.
+type scanner struct {
+	text  []byte
+	at    int
+	depth int
+	room  int
+	bad   bool
+}
+
+// peek is the next byte that is no space, 0 at the end.
+func (s *scanner) peek() byte {
+	for s.at < len(s.text) {
+		switch c := s.text[s.at]; c {
+		case ' ', '\t', '\r', '\n':
+			s.at++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// take goes past c if it is next.
+func (s *scanner) take(c byte) bool {
+	if s.peek() != c || c == 0 {
+		return false
+	}
+	s.at++
+	return true
+}
+
+// open goes into an object or list. At null there is nothing to go into, and no mistake.
+func (s *scanner) open(c byte) bool {
+	if s.take(c) {
+		return true
+	}
+	s.null()
+	return false
+}
+
+// null goes past null; anything else is a mistake.
+func (s *scanner) null() {
+	s.peek()
+	s.literal("null")
+}
+
+// more reports that another member or element follows in what was opened.
+func (s *scanner) more(end byte, first bool) bool {
+	switch {
+	case s.bad || s.take(end):
+		return false
+	case !first && !s.take(','):
+		s.bad = true
+		return false
+	}
+	if s.room--; s.room < 0 {
+		s.bad = true
+	}
+	return !s.bad
+}
+
+// end reports that the text is over and was right.
+func (s *scanner) end() bool {
+	s.peek()
+	return !s.bad && s.at == len(s.text)
+}
+
+// key reads the name of a member and the colon behind it.
+func (s *scanner) key() []byte {
+	raw, plain := s.quoted()
+	if !plain {
+		raw = unquote(raw)
+	}
+	if !s.take(':') {
+		s.bad = true
+	}
+	return raw
+}
+
+// quoted goes past a text and returns what is between its quotes. It is plain if it stands for itself.
+func (s *scanner) quoted() (raw []byte, plain bool) {
+	if !s.take('"') {
+		s.bad = true
+		return nil, true
+	}
+	start, ascii := s.at, true
+	plain = true
+	for i := start; i < len(s.text); {
+		c := s.text[i]
+		if stands[c] {
+			if i++; (i-start)%stride == 0 {
+				i += words(s.text[i:])
+			}
+			continue
+		}
+		switch {
+		case c == '"':
+			s.at = i + 1
+			raw = s.text[start:i:i]
+			return raw, plain && (ascii || utf8.Valid(raw))
+		case c == '\\':
+			plain = false
+			n := escapeLen(s.text[i:])
+			if n == 0 {
+				s.bad = true
+				return nil, true
+			}
+			i += n
+		case c < ' ':
+			s.bad = true
+			return nil, true
+		default:
+			ascii = false
+			i++
+		}
+	}
+	s.bad = true
+	return nil, true
+}
+
+const (
+	everyByte = 0x0101010101010101
+	highBits  = 0x8080808080808080
+)
+
+// stands are the ASCII characters that stand for themselves in a JSON text.
+var stands = func() (t [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// stride is how many bytes are looked at one by one before words is asked: most texts have another character soon.
+const stride = 16
+
+// words is how many bytes from the start, in whole words of eight, stand for themselves.
+func words[T string | []byte](b T) int {
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		w := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 |
+			uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+		quote, back := w^('"'*everyByte), w^('\\'*everyByte)
+		if (w|(w-' '*everyByte)|(quote-everyByte)|(back-everyByte))&highBits != 0 {
+			break
+		}
+	}
+	return i
+}
+
+// escapeLen is the length of a valid escape, 0 if it is none.
+func escapeLen(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if len(b) >= 6 && hex4(b[2:6]) >= 0 {
+			return 6
+		}
+	}
+	return 0
+}
+
+// hex4 reads four hexadecimal digits, -1 if they are not.
+func hex4(b []byte) rune {
+	var r rune
+	for _, c := range b {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return -1
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+// unquote is what a text between quotes means, whose escapes are valid. Halves of surrogate pairs and bytes that are not
+// UTF-8 become U+FFFD.
+func unquote(raw []byte) []byte {
+	out, start := make([]byte, 0, len(raw)), 0
+	for i := 0; i < len(raw); {
+		c := raw[i]
+		if c < utf8.RuneSelf && c != '\\' {
+			i++
+			continue
+		}
+		out = append(out, raw[start:i]...)
+		switch {
+		case c >= utf8.RuneSelf:
+			r, n := utf8.DecodeRune(raw[i:])
+			out = utf8.AppendRune(out, r)
+			i += n
+		case raw[i+1] == 'u':
+			r := hex4(raw[i+2 : i+6])
+			i += 6
+			if utf16.IsSurrogate(r) {
+				low := rune(-1)
+				if i+6 <= len(raw) && raw[i] == '\\' && raw[i+1] == 'u' {
+					low = hex4(raw[i+2 : i+6])
+				}
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					i += 6
+				}
+			}
+			out = utf8.AppendRune(out, r)
+		default:
+			out = append(out, unescapes[raw[i+1]])
+			i += 2
+		}
+		start = i
+	}
+	return append(out, raw[start:]...)
+}
+
+var unescapes = [128]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// skip goes past a value of any kind.
+func (s *scanner) skip() {
+	if s.depth++; s.depth > maxReadDepth {
+		s.bad = true
+	}
+	defer func() { s.depth-- }()
+	switch c := s.peek(); {
+	case s.bad:
+	case c == '{':
+		s.at++
+		for first := true; s.moreRaw('}', first); first = false {
+			if s.quoted(); !s.take(':') {
+				s.bad = true
+			}
+			s.skip()
+		}
+	case c == '[':
+		s.at++
+		for first := true; s.moreRaw(']', first); first = false {
+			s.skip()
+		}
+	case c == '"':
+		s.quoted()
+	case c == 't':
+		s.literal("true")
+	case c == 'f':
+		s.literal("false")
+	case c == 'n':
+		s.literal("null")
+	default:
+		s.number()
+	}
+}
+
+// moreRaw is more where nothing is kept.
+func (s *scanner) moreRaw(end byte, first bool) bool {
+	s.room++
+	if s.more(end, first) {
+		return true
+	}
+	s.room--
+	return false
+}
+
+func (s *scanner) literal(word string) {
+	if len(s.text)-s.at < len(word) || string(s.text[s.at:s.at+len(word)]) != word {
+		s.bad = true
+		return
+	}
+	s.at += len(word)
+}
+
+// number goes past a number (RFC 8259, section 6).
+func (s *scanner) number() {
+	if s.at < len(s.text) && s.text[s.at] == '-' {
+		s.at++
+	}
+	whole := s.at
+	if n := s.digits(); n == 0 || n > 1 && s.text[whole] == '0' {
+		s.bad = true
+	}
+	if s.at < len(s.text) && s.text[s.at] == '.' {
+		s.at++
+		if s.digits() == 0 {
+			s.bad = true
+		}
+	}
+	if s.at < len(s.text) && s.text[s.at]|0x20 == 'e' {
+		s.at++
+		if s.at < len(s.text) && (s.text[s.at] == '+' || s.text[s.at] == '-') {
+			s.at++
+		}
+		if s.digits() == 0 {
+			s.bad = true
+		}
+	}
+}
+
+func (s *scanner) digits() int {
+	start := s.at
+	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {
+		s.at++
+	}
+	return s.at - start
+}
+
+func readText[T ~string](s *scanner, to *T) {
+	if s.peek() != '"' {
+		s.null()
+		return
+	}
+	raw, plain := s.quoted()
+	if !plain {
+		raw = unquote(raw)
+	}
+	*to = T(raw)
+}
+
+func readBool(s *scanner, to *bool) {
+	switch s.peek() {
+	case 't':
+		s.literal("true")
+		*to = true
+	case 'f':
+		s.literal("false")
+		*to = false
+	default:
+		s.null()
+	}
+}
+
+func readInt(s *scanner, to *int64) {
+	if s.peek() == 'n' {
+		s.null()
+		return
+	}
+	negative := s.take('-')
+	start, value := s.at, uint64(0)
+	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' && s.at-start < 19 {
+		value = value*10 + uint64(s.text[s.at]-'0')
+		s.at++
+	}
+	digits := s.at - start
+	if digits == 0 || digits > 1 && s.text[start] == '0' || value > math.MaxInt64 {
+		s.bad = true
+	}
+	if s.at < len(s.text) {
+		switch c := s.text[s.at]; {
+		case c == '.', c|0x20 == 'e', '0' <= c && c <= '9':
+			s.bad = true
+		}
+	}
+	*to = int64(value)
+	if negative {
+		*to = -*to
+	}
+}
+
+func readBytes(s *scanner, to *[]byte) {
+	if s.peek() != '"' {
+		s.null()
+		*to = nil
+		return
+	}
+	raw, plain := s.quoted()
+	if !plain {
+		raw = unquote(raw)
+	}
+	out := make([]byte, base64.StdEncoding.DecodedLen(len(raw)))
+	n, err := base64.StdEncoding.Decode(out, raw)
+	if err != nil {
+		s.bad = true
+	}
+	*to = out[:n]
+}
+
+func readRaw(s *scanner, to *json.RawMessage) {
+	s.peek()
+	start := s.at
+	s.skip()
+	if !s.bad {
+		*to = s.text[start:s.at:s.at]
+	}
+}
+
+func readPointer[T any](s *scanner, to **T, read func(*T, *scanner)) {
+	if s.peek() == 'n' {
+		s.null()
+		*to = nil
+		return
+	}
+	*to = new(T)
+	read(*to, s)
+}
+
+func readList[T any](s *scanner, to *[]T, read func(*scanner, *T)) {
+	*to = nil
+	if !s.open('[') {
+		return
+	}
+	out := []T{}
+	for first := true; s.more(']', first); first = false {
+		var v T
+		read(s, &v)
+		out = append(out, v)
+	}
+	*to = out
+}
+
+func readMap[T any](s *scanner, to *map[string]T, read func(*scanner, *T)) {
+	*to = nil
+	if !s.open('{') {
+		return
+	}
+	out := map[string]T{}
+	for first := true; s.more('}', first); first = false {
+		key := string(s.key())
+		var v T
+		read(s, &v)
+		out[key] = v
+	}
+	*to = out
+}
+
+// writer appends JSON. After a raw value that is no JSON it is bad, and what it has does not count.
+type writer struct {
+	b   []byte
+	bad bool
+}
+
+// name begins a member.
+func (w *writer) name(quoted string) {
+	if last := w.b[len(w.b)-1]; last != '{' {
+		w.b = append(w.b, ',')
+	}
+	w.b = append(w.b, quoted...)
+}
+
+const hexDigits = "0123456789abcdef"
+
+func writeText[T ~string](w *writer, v T) {
+	text, b, start := string(v), append(w.b, '"'), 0
+	for i := 0; i < len(text); {
+		c := text[i]
+		if stands[c] {
+			if i++; (i-start)%stride == 0 {
+				i += words(text[i:])
+			}
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(text[i:])
+			if i += n; r != utf8.RuneError && r != '\u2028' && r != '\u2029' || n == 3 && r == utf8.RuneError {
+				continue
+			}
+			b = append(b, text[start:i-n]...)
+			start = i
+			if r == utf8.RuneError {
+				b = append(b, `\ufffd`...)
+			} else { // so that scripts can hold it
+				b = append(append(b, `\u202`...), hexDigits[r&15])
+			}
+			continue
+		}
+		b = append(b, text[start:i]...)
+		i++
+		start = i
+		switch s := short(c); {
+		case s != 0:
+			b = append(b, '\\', s)
+		default:
+			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+	}
+	w.b = append(append(b, text[start:]...), '"')
+}
+
+// short is what stands for a character behind a backslash, 0 if that is its number.
+func short(c byte) byte {
+	switch c {
+	case '"', '\\':
+		return c
+	case '\b':
+		return 'b'
+	case '\f':
+		return 'f'
+	case '\n':
+		return 'n'
+	case '\r':
+		return 'r'
+	case '\t':
+		return 't'
+	}
+	return 0
+}
+
+func writeBool(w *writer, v bool) { w.b = strconv.AppendBool(w.b, v) }
+
+func writeInt(w *writer, v int64) { w.b = strconv.AppendInt(w.b, v, 10) }
+
+func writeBytes(w *writer, v []byte) {
+	if v == nil {
+		w.b = append(w.b, "null"...)
+		return
+	}
+	w.b = append(w.b, '"')
+	w.b = base64.StdEncoding.AppendEncode(w.b, v)
+	w.b = append(w.b, '"')
+}
+
+func writeRaw(w *writer, v json.RawMessage) {
+	if v == nil {
+		w.b = append(w.b, "null"...)
+		return
+	}
+	s := scanner{text: v}
+	if s.skip(); !s.end() {
+		w.bad = true
+		return
+	}
+	w.b = append(w.b, v...)
+}
+
+func writeList[T any](w *writer, list []T, write func(*writer, T)) {
+	if list == nil {
+		w.b = append(w.b, "null"...)
+		return
+	}
+	w.b = append(w.b, '[')
+	for i, v := range list {
+		if i > 0 {
+			w.b = append(w.b, ',')
+		}
+		write(w, v)
+	}
+	w.b = append(w.b, ']')
+}
+
+// writeMap writes entries in order of their names, so that equal messages are equal texts.
+func writeMap[T any](w *writer, entries map[string]T, write func(*writer, T)) {
+	if entries == nil {
+		w.b = append(w.b, "null"...)
+		return
+	}
+	var few [16]string
+	names := few[:0]
+	for name := range entries {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	w.b = append(w.b, '{')
+	for i, name := range names {
+		if i > 0 {
+			w.b = append(w.b, ',')
+		}
+		writeText(w, name)
+		w.b = append(w.b, ':')
+		write(w, entries[name])
+	}
+	w.b = append(w.b, '}')
+}
