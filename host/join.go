@@ -130,12 +130,12 @@ func (h *Host) plugins(ctx context.Context) error {
 
 // openEngine opens the engine, here or in child processes. An offline host compiles nothing, so it needs no children.
 func (h *Host) openEngine(ctx context.Context) (guest.Engine, error) {
-	c := guest.Config{Imports: guest.Imports(), CacheDir: filepath.Join(h.cfg.DataDir, "compiled"), AfterCall: h.cfg.AfterCall}
+	c := guest.Config{Imports: guest.Imports(), CacheDir: filepath.Join(h.cfg.DataDir, "compiled"), AfterCall: h.cfg.AfterCall, Log: h.cfg.Log}
 	if h.cfg.Isolate != IsolateProcess || h.cfg.Offline {
 		return guest.Open(ctx, h.cfg.Engine, c)
 	}
 	return process.Open(ctx, process.Config{
-		Config: c, Engine: h.cfg.Engine, Log: h.cfg.Log,
+		Config: c, Engine: h.cfg.Engine,
 		Source: func(sum [sha256.Size]byte) ([]byte, error) {
 			return h.registry.Module(plugin.Digest(fmt.Sprintf("sha256:%x", sum)))
 		},

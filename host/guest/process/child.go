@@ -54,9 +54,11 @@ func (e *engine) start(ctx context.Context, cacheDir string, wasm []byte, crashe
 		e.nursery.leave(nil)
 		return nil, nil, unable("a process for guests cannot be started", err)
 	}
+	c := &e.config
 	r, err := ch.setUp(ctx, frame{kind: kindSetUp, body: wasm, meta: encode(setUp{
-		Version: version, Engine: e.config.Engine, Imports: e.config.Imports, CacheDir: cacheDir, MemoryCeiling: e.config.MemoryCeiling,
-		Entropy: e.config.Entropy != nil, Now: e.config.Now != nil, Monotonic: e.config.Monotonic != nil,
+		Version: version, Engine: c.Engine, Imports: c.Imports, CacheDir: cacheDir, MemoryCeiling: c.MemoryCeiling,
+		Isolation: c.Isolation, IdleInstances: c.IdleInstances, IdleBytes: c.IdleBytes, IdleTime: c.IdleTime,
+		Entropy: c.Entropy != nil, Now: c.Now != nil,
 	})})
 	if err != nil {
 		ch.retire()

@@ -40,7 +40,6 @@ const (
 const (
 	sourceEntropy byte = iota
 	sourceNow
-	sourceMonotonic
 )
 
 // frame is the unit of the wire: a header of kind, id of the call, and the two lengths, all little endian; then meta, which

@@ -162,8 +162,6 @@ func (l *link) source(f frame) error {
 		}
 	case f.meta[0] == sourceNow && c.Now != nil:
 		answer = binary.LittleEndian.AppendUint64(nil, uint64(c.Now().UnixNano()))
-	case f.meta[0] == sourceMonotonic && c.Monotonic != nil:
-		answer = binary.LittleEndian.AppendUint64(nil, uint64(c.Monotonic()))
 	default:
 		return errProtocol
 	}
@@ -253,7 +251,7 @@ func (t *conversation) talk() (res guest.Result, over bool, err error) {
 // begin sends the call.
 func (t *conversation) begin() error {
 	c := t.call
-	m := call{Plugin: c.Plugin, Export: c.Export, Config: c.Config, Limits: c.Limits, Host: c.Host != nil, Log: c.Log != nil}
+	m := call{Plugin: c.Plugin, Export: c.Export, Config: c.Config, Limits: c.Limits, Seed: c.Seed, Host: c.Host != nil, Log: c.Log != nil}
 	if deadline, ok := t.caller.Deadline(); ok {
 		m.Left = max(1, time.Until(deadline))
 	}

@@ -18,18 +18,25 @@ type setUp struct {
 	Imports       []guest.Import `json:"imports"`
 	CacheDir      string         `json:"cache_dir"`
 	MemoryCeiling uint64         `json:"memory_ceiling"`
+
+	Isolation     guest.Isolation `json:"isolation"`
+	IdleInstances int             `json:"idle_instances"`
+	IdleBytes     uint64          `json:"idle_bytes"`
+	IdleTime      time.Duration   `json:"idle_time"`
+
 	// The sources that the child has to ask for.
-	Entropy   bool `json:"entropy"`
-	Now       bool `json:"now"`
-	Monotonic bool `json:"monotonic"`
+	Entropy bool `json:"entropy"`
+	Now     bool `json:"now"`
 }
 
 // ready is what a child says when it can be called, or why it cannot.
 type ready struct {
-	Exports []string       `json:"exports"`
-	Failure *guest.Failure `json:"failure,omitempty"`
-	Shut    []string       `json:"shut"` // what it has closed behind itself
-	Open    []string       `json:"open"` // what it could not close, and why
+	Exports     []string          `json:"exports"`
+	Description guest.Description `json:"description"`
+	Report      guest.Report      `json:"report"`
+	Failure     *guest.Failure    `json:"failure,omitempty"`
+	Shut        []string          `json:"shut"` // what it has closed behind itself
+	Open        []string          `json:"open"` // what it could not close, and why
 }
 
 // call is a guest.Call, but for the input, which is the body, and the functions, which stay with the parent.
@@ -38,6 +45,7 @@ type call struct {
 	Export string            `json:"export"`
 	Config map[string]string `json:"config,omitempty"`
 	Limits guest.Limits      `json:"limits"`
+	Seed   *[32]byte         `json:"seed,omitempty"`
 	Left   time.Duration     `json:"left,omitempty"` // to the caller's own deadline; 0 when there is none
 	Host   bool              `json:"host,omitempty"` // the call has them
 	Log    bool              `json:"log,omitempty"`

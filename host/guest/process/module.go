@@ -16,12 +16,13 @@ import (
 
 // module implements guest.Module: a module, and its child while it has one.
 type module struct {
-	engine  *engine
-	sum     digest
-	wasm    []byte // nil if there is a Source
-	exports []string
-	door    *door
-	plugin  atomic.Pointer[string] // what it was called last
+	engine      *engine
+	sum         digest
+	wasm        []byte // nil if there is a Source
+	exports     []string
+	description guest.Description
+	door        *door
+	plugin      atomic.Pointer[string] // what it was called last
 
 	mu    sync.Mutex
 	child *child
@@ -36,6 +37,9 @@ type birth struct {
 
 // Exports implements guest.Module.
 func (m *module) Exports() []string { return slices.Clone(m.exports) }
+
+// Describe implements guest.Module: as the child found it when it compiled the module.
+func (m *module) Describe() guest.Description { return m.description }
 
 // Close implements guest.Module.
 func (m *module) Close(ctx context.Context) error {

@@ -30,8 +30,9 @@ const Argument = "guest-process"
 
 // Config of the engine. The zero value is usable.
 type Config struct {
-	// Config is that of the engine in the children. AfterCall is refused: memory of guests does not leave their process.
-	// CacheDir gets a folder for each module, so that no child can change the code of another.
+	// Config is that of the engine in the children. CacheDir gets a folder for each module, so that no child can change the
+	// code of another, and idle instances are bounded in each child. Log says what children could not close behind themselves,
+	// and which ended by themselves. AfterCall is refused: memory of guests does not leave their process.
 	guest.Config
 	// Engine is the name of the engine in the children; "" is guest.Native.
 	Engine string
@@ -41,8 +42,6 @@ type Config struct {
 	Children int
 	// Idle is after how long a child without calls is closed; zero is 5 minutes.
 	Idle time.Duration
-	// Log says what children could not close behind themselves, and which ended by themselves. Silent when nil.
-	Log *slog.Logger
 
 	program []string         // that calls Serve; this program with Argument by default
 	now     func() time.Time // of the wait after a crash
@@ -111,6 +110,7 @@ type engine struct {
 	calls    atomic.Int64
 	compiles *door
 	modules  *shelf
+	report   guest.Report
 }
 
 // Open starts a child, to see that it can and what it closes behind itself, and returns the engine. Close it after use.
@@ -142,6 +142,7 @@ func (e *engine) try(ctx context.Context) error {
 	}
 	ch.leave()
 	ch.retire()
+	e.report, e.config.Isolation = r.Report, r.Report.Isolation // which the others need not find out again
 	if e.apart.Load() {
 		r.Shut = append(r.Shut, "namespaces")
 	} else {
@@ -159,6 +160,9 @@ func (e *engine) Name() string { return e.config.Engine }
 
 // Instances implements guest.Engine: calls that a child has.
 func (e *engine) Instances() int { return int(e.calls.Load()) }
+
+// Report implements guest.Engine: what the first child found. How many instances are idle only their processes know.
+func (e *engine) Report() guest.Report { return e.report }
 
 // Compile implements guest.Engine, in the module's own child.
 func (e *engine) Compile(ctx context.Context, wasm []byte) (guest.Module, error) {
@@ -180,7 +184,7 @@ func (e *engine) Compile(ctx context.Context, wasm []byte) (guest.Module, error)
 	if err != nil {
 		return nil, err
 	}
-	m.exports, m.child = r.Exports, ch
+	m.exports, m.description, m.child = r.Exports, r.Description, ch
 	ch.leave()
 	e.modules.add(m)
 	return m, nil

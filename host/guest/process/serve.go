@@ -69,22 +69,26 @@ func (s *server) setUp() error {
 
 // prepare opens the engine and compiles the module. No bytes are no module: the parent wants to know whether a child starts.
 func (s *server) prepare(wasm []byte, r *ready) error {
-	c := guest.Config{Imports: s.told.Imports, CacheDir: s.told.CacheDir, MemoryCeiling: s.told.MemoryCeiling}
+	c := guest.Config{
+		Imports: s.told.Imports, CacheDir: s.told.CacheDir, MemoryCeiling: s.told.MemoryCeiling, Isolation: s.told.Isolation,
+		IdleInstances: s.told.IdleInstances, IdleBytes: s.told.IdleBytes, IdleTime: s.told.IdleTime,
+	}
 	if s.told.Entropy {
 		c.Entropy = entropy{s}
 	}
 	if s.told.Now {
-		c.Now = func() time.Time { return time.Unix(0, s.number(sourceNow)) }
-	}
-	if s.told.Monotonic {
-		c.Monotonic = func() time.Duration { return time.Duration(s.number(sourceMonotonic)) }
+		c.Now = s.now
 	}
 	engine, err := guest.Open(context.Background(), s.told.Engine, c)
-	if err != nil || len(wasm) == 0 {
+	if err != nil {
 		return err
 	}
+	r.Report = engine.Report()
+	if len(wasm) == 0 {
+		return nil
+	}
 	if s.module, err = engine.Compile(context.Background(), wasm); err == nil {
-		r.Exports = s.module.Exports()
+		r.Exports, r.Description = s.module.Exports(), s.module.Describe()
 	}
 	return err
 }
@@ -138,7 +142,7 @@ func (s *server) begin(f frame) error {
 
 // run runs a call to its end.
 func (s *server) run(ctx context.Context, id uint64, m *call, input []byte) {
-	c := guest.Call{Plugin: m.Plugin, Export: m.Export, Input: input, Config: m.Config, Limits: m.Limits}
+	c := guest.Call{Plugin: m.Plugin, Export: m.Export, Input: input, Config: m.Config, Limits: m.Limits, Seed: m.Seed}
 	if m.Host {
 		c.Host = func(ctx context.Context, im guest.Import, request []byte) []byte {
 			answer, over := s.ask(frame{kindHost, id, s.place(im), request})
@@ -203,11 +207,11 @@ func (s *server) source(which byte, n int) []byte {
 	return s.exchange(frame{kind: kindSource, meta: []byte{which}, body: binary.LittleEndian.AppendUint32(nil, uint32(n))}).body
 }
 
-func (s *server) number(which byte) int64 {
-	if b := s.source(which, 0); len(b) == 8 {
-		return int64(binary.LittleEndian.Uint64(b))
+func (s *server) now() time.Time {
+	if b := s.source(sourceNow, 0); len(b) == 8 {
+		return time.Unix(0, int64(binary.LittleEndian.Uint64(b)))
 	}
-	return 0
+	return time.Now() // the parent is gone
 }
 
 // entropy reads the parent's.
