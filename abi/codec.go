@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -129,7 +130,7 @@ func (s *scanner) end() bool {
 func (s *scanner) key() []byte {
 	raw, plain := s.quoted()
 	if !plain {
-		raw = unquote(raw)
+		raw = []byte(unquote(raw))
 	}
 	if !s.take(':') {
 		s.bad = true
@@ -245,19 +246,21 @@ func hex4(b []byte) rune {
 
 // unquote is what a text between quotes means, whose escapes are valid. Halves of surrogate pairs and bytes that are not
 // UTF-8 become U+FFFD.
-func unquote(raw []byte) []byte {
-	out, start := make([]byte, 0, len(raw)), 0
+func unquote(raw []byte) string {
+	var out strings.Builder
+	out.Grow(len(raw))
+	start := 0
 	for i := 0; i < len(raw); {
 		c := raw[i]
 		if c < utf8.RuneSelf && c != '\\' {
 			i++
 			continue
 		}
-		out = append(out, raw[start:i]...)
+		out.Write(raw[start:i])
 		switch {
 		case c >= utf8.RuneSelf:
 			r, n := utf8.DecodeRune(raw[i:])
-			out = utf8.AppendRune(out, r)
+			out.WriteRune(r)
 			i += n
 		case raw[i+1] == 'u':
 			r := hex4(raw[i+2 : i+6])
@@ -271,14 +274,15 @@ func unquote(raw []byte) []byte {
 					i += 6
 				}
 			}
-			out = utf8.AppendRune(out, r)
+			out.WriteRune(r)
 		default:
-			out = append(out, unescapes[raw[i+1]])
+			out.WriteByte(unescapes[raw[i+1]])
 			i += 2
 		}
 		start = i
 	}
-	return append(out, raw[start:]...)
+	out.Write(raw[start:])
+	return out.String()
 }
 
 var unescapes = [128]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
@@ -374,11 +378,11 @@ func readText[T ~string](s *scanner, to *T) {
 		s.null()
 		return
 	}
-	raw, plain := s.quoted()
-	if !plain {
-		raw = unquote(raw)
+	if raw, plain := s.quoted(); plain {
+		*to = T(raw)
+	} else {
+		*to = T(unquote(raw))
 	}
-	*to = T(raw)
 }
 
 func readBool(s *scanner, to *bool) {
@@ -429,7 +433,7 @@ func readBytes(s *scanner, to *[]byte) {
 	}
 	raw, plain := s.quoted()
 	if !plain {
-		raw = unquote(raw)
+		raw = []byte(unquote(raw))
 	}
 	out := make([]byte, base64.StdEncoding.DecodedLen(len(raw)))
 	n, err := base64.StdEncoding.Decode(out, raw)

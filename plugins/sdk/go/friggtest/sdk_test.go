@@ -409,3 +409,65 @@ func TestKill_EndsTheGuestWhereAskedFor(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+type order struct {
+	Item  string `json:"item"`
+	Count int    `json:"count"`
+}
+
+func init() {
+	integration.Route("POST /orders/:id", func(_ *integration.Call, r integration.Request[order]) (integration.Reply, error) {
+		return integration.ReplyJSON(201, map[string]any{"id": r.Param["id"], "twice": 2 * r.Body.Count, "path": r.Path, "q": r.QueryValue("q") + r.QueryValue("none")})
+	})
+	integration.Route("TEXT", func(_ *integration.Call, r integration.Request[string]) (integration.Reply, error) {
+		return integration.ReplyText(200, r.Header["x-greeting"]+r.Body)
+	})
+	integration.Route("PUT /raw", func(_ *integration.Call, r integration.Request[[]byte]) (integration.Reply, error) {
+		return integration.ReplyBytes(200, "application/x-odd", append(r.Body, 0xff))
+	})
+	integration.Route("DELETE /:integrationId", func(c *integration.Call, _ integration.Request[frigg.None]) (integration.Reply, error) {
+		return integration.Reply{}, c.Storage().Put("seen", c.Integration.ID)
+	})
+	integration.Route("GET /nothing", func(c *integration.Call, _ integration.Request[frigg.None]) (integration.Reply, error) {
+		c.Log().Info("asked")
+		return integration.Reply{}, c.Storage().Put("seen", c.Integration.ID)
+	})
+}
+
+func TestRoute_TakesAndAnswersBodiesOfEveryKind(t *testing.T) {
+	f := friggtest.NewIntegration(t, nil)
+	for _, c := range []struct {
+		route string
+		q     abi.RouteInput
+		want  abi.HTTPReply
+		kind  frigg.Kind
+	}{
+		{
+			route: "POST /orders/:id", q: abi.RouteInput{Params: map[string]string{"id": "a b"}, Query: map[string][]string{"q": {"1", "2"}}, Text: `{"item":"box","count":2}`},
+			want: abi.HTTPReply{Status: 201, Headers: map[string]string{"content-type": "application/json"}, Text: `{"id":"a b","path":"/orders/a%20b","q":"1","twice":4}`},
+		},
+		{route: "POST /orders/:id", q: abi.RouteInput{Text: `{"count":"two"}`}, kind: frigg.KindInvalid},
+		{route: "POST /orders/:id", q: abi.RouteInput{Bytes: []byte{0xff}}, kind: frigg.KindInvalid},
+		{route: "TEXT", q: abi.RouteInput{Headers: map[string]string{"x-greeting": "hello "}, Text: "ä"}, want: abi.HTTPReply{Status: 200, Text: "hello ä"}},
+		{route: "PUT /raw", q: abi.RouteInput{Text: "a"}, want: abi.HTTPReply{Status: 200, Headers: map[string]string{"content-type": "application/x-odd"}, Bytes: []byte{'a', 0xff}}},
+		{route: "GET /unknown", kind: frigg.KindUnsupported},
+	} {
+		got, err := f.Route(c.route, c.q)
+		if diff := cmp.Diff(c.want, got); diff != "" || frigg.KindOf(err) != c.kind {
+			t.Errorf("%s: %v\n%s", c.route, err, diff)
+		}
+	}
+}
+
+func TestRoute_WithoutARecordReachesNothing(t *testing.T) {
+	f := friggtest.NewIntegration(t, nil)
+	if _, err := f.Route("GET /nothing", abi.RouteInput{}); !frigg.Is(err, frigg.KindForbidden) || len(f.Storage) > 0 || len(f.Logs) != 1 {
+		t.Errorf("%v, %v, %v", err, f.Storage, f.Logs)
+	}
+	if _, err := f.Route("DELETE /:integrationId", abi.RouteInput{}); err != nil || f.Storage["seen"] != `"int_test"` {
+		t.Errorf("%v, %v", err, f.Storage)
+	}
+	if err := f.Deliver(abi.EventOnCreate, nil); err != nil {
+		t.Error(err)
+	}
+}
