@@ -16,6 +16,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/guest/javascript"
 	"github.com/frigg-host/frigg-host/host/guest/rewrite"
 )
 
@@ -77,6 +78,9 @@ func (e *reference) Compile(ctx context.Context, wasm []byte) (Module, error) {
 		return nil, closedEngine("guest.Compile")
 	}
 	defer e.compiling.leave()
+	if _, isScript, err := javascript.Source(wasm); isScript || err != nil {
+		return nil, unusable(ReasonEngine, "it is a JavaScript plugin, which only the native engine runs")
+	}
 	v, err := vet(wasm, rewrite.Options{})
 	if err != nil {
 		return nil, err

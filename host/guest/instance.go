@@ -103,6 +103,7 @@ func (i *instance) restore() error {
 	i.kernel.forget()
 	if i.calls++; i.calls%refresh == 0 {
 		clear(i.functions)
+		i.kernel.script = nil
 	}
 	i.private = uint64(pages)*uint64(os.Getpagesize()) + instanceBytes + uint64(len(i.functions))*stackBytes
 	return nil

@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/frigg-host/frigg-host/host/guest/javascript"
 	"github.com/frigg-host/frigg-host/host/guest/snapshot"
 )
 
@@ -17,12 +17,13 @@ import (
 // Every number in here may come from a hostile guest. Offsets that no correct guest uses end it with ReasonTrap.
 type kernel struct {
 	meter
+	engine *native
 	memory *snapshot.Memory
 	fuel   api.MutableGlobal // units left of the quantum; nil as long as there is no instance
 	clock  clock
 	dice   dice
 	pace   pace
-	now    func() time.Time
+	script *javascript.Instance // of a JavaScript plugin
 
 	arena    []byte  // blocks; offset 0 is the index 0, the first arenaBase bytes are never used
 	high     int     // the longest that it was
@@ -59,8 +60,8 @@ const (
 
 // begin gives the kernel of a call its input and its sources.
 func (k *kernel) begin(e *native) {
-	k.now = e.config.Now
-	k.clock.start(k.now(), bootMono)
+	k.engine = e
+	k.clock.start(e.config.Now(), bootMono)
 	k.dice.begin(e.config.Entropy)
 	k.pace.begin(e.turns, k.started)
 	k.input = k.call.Input
@@ -88,7 +89,7 @@ func (k *kernel) forget() {
 	if cap(arena) > keptArena {
 		arena = nil
 	}
-	*k = kernel{memory: k.memory, fuel: k.fuel, arena: arena, blocks: blocks}
+	*k = kernel{memory: k.memory, fuel: k.fuel, script: k.script, arena: arena, blocks: blocks}
 }
 
 // running implements blocks.
@@ -98,7 +99,7 @@ func (k *kernel) running() *meter { return &k.meter }
 func (k *kernel) ask(im Import, request []byte) []byte {
 	k.pace.rest()
 	answer := k.capability(im, request)
-	k.clock.catchUp(k.now())
+	k.clock.catchUp(k.engine.config.Now())
 	return answer
 }
 

@@ -214,11 +214,12 @@ func (m *meter) ofCall(what string) {
 
 // notGranted is the answer of a capability that the call was not given.
 func notGranted(im Import) []byte {
-	answer, _ := json.Marshal(abi.Answer{Fault: &abi.Fault{ // plain data always marshals
-		Kind:    abi.FaultKindForbidden,
-		Side:    abi.FaultSideGuest,
-		Message: "not granted: " + strings.TrimPrefix(im.Module, abi.ModulePrefix) + "." + im.Name,
-	}})
+	return refusal(abi.FaultKindForbidden, "not granted: "+strings.TrimPrefix(im.Module, abi.ModulePrefix)+"."+im.Name)
+}
+
+// refusal is an answer that blames the guest.
+func refusal(kind abi.FaultKind, message string) []byte {
+	answer, _ := json.Marshal(abi.Answer{Fault: &abi.Fault{Kind: kind, Side: abi.FaultSideGuest, Message: message}}) // plain data always marshals
 	return answer
 }
 

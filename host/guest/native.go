@@ -18,6 +18,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/guest/javascript"
 	"github.com/frigg-host/frigg-host/host/guest/rewrite"
 )
 
@@ -127,6 +128,19 @@ func (e *native) offer(ctx context.Context) error {
 			return &fault.Error{Kind: fault.Internal, Side: fault.Host, Op: "guest.Open", Msg: "host functions cannot be offered", Err: err}
 		}
 	}
+	return e.offerScripts(ctx)
+}
+
+// offerScripts puts what the JavaScript engine imports into the runtime. No other module can: it is not among what is
+// offered.
+func (e *native) offerScripts(ctx context.Context) error {
+	b := e.runtime.NewHostModuleBuilder(javascript.Module)
+	for _, f := range javascript.Functions() {
+		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(f.Run), valueTypes(f.Params), valueTypes(f.Results)).Export(f.Name)
+	}
+	if _, err := b.Instantiate(ctx); err != nil {
+		return &fault.Error{Kind: fault.Internal, Side: fault.Host, Op: "guest.Open", Msg: "host functions cannot be offered", Err: err}
+	}
 	return nil
 }
 
@@ -188,10 +202,7 @@ func (e *native) Compile(ctx context.Context, wasm []byte) (Module, error) {
 		return nil, closedEngine("guest.Compile")
 	}
 	defer e.compiling.leave()
-	v, err := vet(slices.Clone(wasm), rewrite.Options{Fuel: quantum, Restore: true})
-	if err == nil {
-		err = v.check(e.offered)
-	}
+	v, convention, err := e.read(wasm)
 	if err != nil {
 		return nil, err
 	}
@@ -199,12 +210,33 @@ func (e *native) Compile(ctx context.Context, wasm []byte) (Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &nativeModule{engine: e, compiled: compiled, code: v.Module, convention: newExtismConvention(v)}
+	m := &nativeModule{engine: e, compiled: compiled, code: v.Module, convention: convention}
 	m.exports = m.convention.exports()
 	m.gate = newGate(m.free)
 	m.makeTemplate(ctx)
 	e.shelf.add(m)
 	return m, nil
+}
+
+// read takes a module through the load-time pass, and finds out which convention it follows.
+func (e *native) read(wasm []byte) (*vetted, convention, error) {
+	program, isScript, err := javascript.Source(wasm)
+	switch {
+	case err != nil:
+		return nil, nil, unusable(ReasonModule, "%s", clean(err.Error(), maxTextBytes))
+	case isScript:
+		wasm = javascript.Engine() // which no other bytes can be
+	default:
+		wasm = slices.Clone(wasm)
+	}
+	v, err := vet(wasm, rewrite.Options{Fuel: quantum, Restore: true})
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case isScript:
+		return v, &scriptConvention{program}, nil
+	}
+	return v, newExtismConvention(v), v.check(e.offered)
 }
 
 // compile compiles vetted bytes. A cache that cannot be read is emptied once: everything in it can be made again.
