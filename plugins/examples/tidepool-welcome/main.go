@@ -26,6 +26,8 @@ func init() {
 	integration.Action("SYNC_NOW", syncNow)
 	integration.On(syncPage, onSyncPage)
 	integration.Action("GET_SAMPLE_DATA", sampleData)
+	integration.Route("POST /preview", showPreview)
+	integration.Route("GET /:integrationId/contacts/:contact", showContact)
 }
 
 func subscribe(c *integration.Call) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/plugins/examples/tidepool/tidepoolapi"
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/frigg"
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/friggtest"
@@ -231,5 +232,35 @@ func TestSampleData_ShowsContactsWithTheirTasks(t *testing.T) {
 	want := []row{{"Ada", "Acme", "", "task of welcome-con_1"}, {"Grace", "Acme", "", ""}}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestPreview_NeedsNoAccount(t *testing.T) {
+	w := newWorld(t, nil)
+	for body, want := range map[string]string{
+		`{"name":"Ada"}`: `{"title":"Welcome Ada"}`,
+		`{"task_title":"Hi {name} of {company}","name":"Ada","company":"Engines"}`: `{"title":"Hi Ada of Engines"}`,
+	} {
+		reply, err := w.Route("POST /preview", abi.RouteInput{Text: body})
+		if err != nil || reply.Text != want || len(w.Calls) > 0 {
+			t.Errorf("%s: %+v, %v after %v", body, reply, err, w.Calls)
+		}
+	}
+}
+
+func TestContact_SaysWhetherItWasWelcomed(t *testing.T) {
+	w := newWorld(t, nil)
+	w.contacts = []tidepoolapi.Contact{{ID: "con_1", Name: "Ada"}, {ID: "con_2", Name: "Bob"}}
+	if err := w.Webhook(webhook, tidepoolapi.ContactCreated, "1", tidepoolapi.Event[tidepoolapi.Contact]{Data: w.contacts[0]}); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"con_1": `{"name":"Ada","welcomed":true,"task":"Welcome Ada"}`, "con_2": `{"name":"Bob","welcomed":false}`} {
+		reply, err := w.Route("GET /:integrationId/contacts/:contact", abi.RouteInput{Params: map[string]string{"contact": id}})
+		if err != nil || reply.Text != want {
+			t.Errorf("%s: %+v, %v", id, reply, err)
+		}
+	}
+	if _, err := w.Route("GET /:integrationId/contacts/:contact", abi.RouteInput{Params: map[string]string{"contact": "none"}}); !frigg.Is(err, frigg.KindNotFound) {
+		t.Errorf("an unknown contact: %v", err)
 	}
 }
