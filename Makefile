@@ -7,7 +7,7 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 BENCHCOUNT  ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help run build wasm test race e2e generate verify lint bench fuzz clean FORCE
+.PHONY: help run build wasm test race soak e2e generate verify lint bench fuzz clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: wasm ## run every test with the race detector
 	$(GO) test ./host/guest # once more without, for the modules that are too large to compile under the race detector
 
 race: test ## the same as test
+
+soak: ## replace a plugin a thousand times under calls, and see that nothing is left of it
+	FRIGG_RELOADS=1000 $(GO) test -count=1 -run '^TestReload_' -v ./host
 
 e2e: build wasm ## run the road against servers that nobody here wrote (Gitea, oidc-provider, stripe-mock); slow the first time
 	$(GO) run ./cmd/frigg-host/e2e/lab/install

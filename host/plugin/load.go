@@ -62,9 +62,10 @@ func (l *loader) begin(p *Plugin, then func(error)) {
 		l.since = time.Now()
 	}
 	l.running.Go(func() {
-		err := l.load(p)
+		took, err := l.load(p)
 		if l.alive.Err() == nil {
 			then(err)
+			l.count(p, took, err)
 		}
 	})
 }
@@ -77,11 +78,11 @@ func (l *loader) close() {
 }
 
 // load waits for its turn and loads.
-func (l *loader) load(p *Plugin) error {
+func (l *loader) load(p *Plugin) (took time.Duration, err error) {
 	select {
 	case l.turns <- struct{}{}:
 	case <-l.alive.Done():
-		return l.alive.Err()
+		return 0, l.alive.Err()
 	}
 	t := turn{held: l.turns}
 	defer t.leave()
@@ -92,8 +93,7 @@ func (l *loader) load(p *Plugin) error {
 	if err == nil {
 		err = l.to.Load(l.alive, p, module)
 	}
-	l.count(p, time.Since(began), err)
-	return err
+	return time.Since(began), err
 }
 
 // turn is a place in a channel of bounded size.
@@ -133,12 +133,20 @@ func (l *loader) count(p *Plugin, took time.Duration, err error) {
 		l.ended, l.begun = 0, 0
 	}
 	l.mu.Unlock()
-	if took >= long && err == nil {
-		l.log.Info("plugin compiled", "plugin", p.Name, "version", p.Version, "took", took.Round(time.Millisecond), "n", n, "of", of)
+	if err == nil {
+		l.log.Log(l.alive, level(took), "plugin compiled", "plugin", p.Name, "version", p.Version, "took", took.Round(time.Millisecond), "n", n, "of", of)
 	}
-	if n == of && n > 1 && all >= long {
-		l.log.Info("all plugins are loaded", "n", n, "took", all.Round(time.Millisecond))
+	if n == of && n > 1 {
+		l.log.Log(l.alive, level(all), "all plugins are loaded", "n", n, "took", all.Round(time.Millisecond))
 	}
+}
+
+// level is that of news for everybody if something took long.
+func level(took time.Duration) slog.Level {
+	if took >= long {
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
 }
 
 // load says how far the loading of a version is, and begins it. The error is that of a load that ended.

@@ -343,3 +343,33 @@ func TestRescan_KeepsFewOldVersionsLoadedAndOnDisk(t *testing.T) {
 	}
 	r.wantServing("idle", "1.0.0")
 }
+
+// A call can have been told of a version just before it was unloaded, and loads it again.
+func TestRescan_UnloadsOnceMoreWhatACallLoadedTooLate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.dev = true
+	r.start()
+	r.drop("crm.wasm", module("crm", "1.0.0"), old)
+	r.rescan()
+	p, err := r.registry.Plugin("crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.drop("crm.wasm", module("crm", "2.0.0"), old)
+	for range 2 {
+		r.rescan()
+		r.now = r.now.Add(30 * time.Second)
+	}
+	if r.loader.loaded[p.Digest] {
+		t.Fatal("it is still loaded")
+	}
+	if err := r.loader.Load(t.Context(), p, module("crm", "1.0.0")); err != nil {
+		t.Fatal(err)
+	}
+	r.rescan()
+	if r.loader.loaded[p.Digest] {
+		t.Error("what a call loaded stays for ever")
+	}
+	r.wantServing("crm", "2.0.0")
+}

@@ -19,6 +19,7 @@ const (
 type retired struct {
 	digest Digest
 	at     time.Time
+	again  bool // unloaded again, for a call that began late and loaded it
 }
 
 // retire frees what does not serve any more, some time later: calls are about to begin that were told of it.
@@ -49,7 +50,16 @@ func (r *Registry) retire(ctx context.Context, v *view) {
 			if len(loads)-i > keptLoaded || now.Sub(l.idle) >= r.cfg.Linger {
 				r.cfg.Loader.Unload(ctx, l.plugin.Digest)
 				delete(r.loads, l.plugin.Digest)
-				r.past[name] = append(r.past[name], retired{l.plugin.Digest, now})
+				r.past[name] = append(r.past[name], retired{digest: l.plugin.Digest, at: now})
+			}
+		}
+	}
+	for _, past := range r.past {
+		for i, p := range past {
+			if !p.again && now.Sub(p.at) >= r.cfg.Linger {
+				if past[i].again = true; r.loads[p.digest] == nil {
+					r.cfg.Loader.Unload(ctx, p.digest)
+				}
 			}
 		}
 	}
