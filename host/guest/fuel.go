@@ -1,18 +1,26 @@
 package guest
 
-import (
-	"time"
-)
+import "time"
 
 // quantum is how many units of fuel a guest may spend before it comes back to Go: some tens of microseconds, during which
 // neither the scheduler nor the garbage collector can interrupt it.
 const quantum = 20_000
 
-// refuel is called at the end of each quantum, on the goroutine of the call. It does not return when the call must end.
-func (k *kernel) refuel() {
-	k.count()
-	if k.spent > k.limits.Fuel {
-		k.stop(ReasonFuel, "limit of %d units of computing reached in %s", k.limits.Fuel, k.call.Export)
+// lend gives the guest its first quantum. What it has spent before does not count: it was set up.
+func (k *kernel) lend() {
+	k.lent = min(quantum, k.limits.Fuel)
+	k.fuel.Set(uint64(k.lent))
+}
+
+// refuel is called when the guest asks for rewrite.YieldPages pages, on the goroutine of the call. It reports whether that
+// was because its fuel is used up; else the guest asks for memory. It does not return when the call must end.
+func (k *kernel) refuel() bool {
+	if k.fuel != nil { // else it is the start section of a module that cannot be restored: its time counts, its fuel does not
+		left := int64(int32(k.fuel.Get()))
+		if left >= 0 {
+			return false
+		}
+		k.relend(left)
 	}
 	now := time.Now()
 	if now.Sub(k.started) >= k.timeout {
@@ -20,16 +28,23 @@ func (k *kernel) refuel() {
 	}
 	k.pace.step(k, now)
 	k.checkDeadline()
+	return true
 }
 
-// count adds what was spent of the quantum, and begins a new one.
-func (k *kernel) count() {
-	if k.fuel == nil {
-		return // the start section of a module that cannot be restored: its time counts, its fuel does not
+// relend lends another quantum, or what the limit leaves of one. The guest adds a whole one itself when this returns.
+func (k *kernel) relend(left int64) {
+	more := min(quantum, k.limits.Fuel-k.lent)
+	if more <= 0 {
+		k.stop(ReasonFuel, "limit of %d units of computing reached in %s", k.limits.Fuel, k.call.Export)
 	}
-	k.spent += quantum - int64(int32(k.fuel.Get()))
-	k.fuel.Set(quantum)
+	k.lent += more
+	if more < quantum {
+		k.fuel.Set(uint64(uint32(left + more - quantum)))
+	}
 }
+
+// count notes what was spent.
+func (k *kernel) count() { k.spent = k.lent - int64(int32(k.fuel.Get())) }
 
 // overdue is why a call ends whose time is up, also when its context does not know yet.
 func (k *kernel) overdue() *stop {

@@ -20,7 +20,6 @@ type instance struct {
 	guest     api.Module
 	memory    *snapshot.Memory
 	globals   []api.MutableGlobal
-	fuel      api.MutableGlobal
 	functions map[string]api.Function
 	kernel    kernel
 
@@ -61,8 +60,8 @@ func (i *instance) open() error {
 		return err
 	}
 	i.functions = map[string]api.Function{}
-	i.fuel = i.guest.ExportedGlobal(i.module.code.Fuel).(api.MutableGlobal)
-	k.fuel = i.fuel
+	k.fuel = i.guest.ExportedGlobal(i.module.code.Fuel).(api.MutableGlobal)
+	k.lend()
 	for _, name := range i.module.code.Globals {
 		i.globals = append(i.globals, i.guest.ExportedGlobal(name).(api.MutableGlobal))
 	}
@@ -77,7 +76,6 @@ func (i *instance) setGlobals() {
 	for n, g := range i.globals {
 		g.Set(i.template.globals[n])
 	}
-	i.fuel.Set(quantum)
 }
 
 // function finds an export, once.
@@ -135,7 +133,7 @@ func (i *instance) close() {
 func (k *kernel) mayGrow(current, wanted uint64) bool {
 	switch {
 	case wanted-current == rewrite.YieldPages*pageSize:
-		k.refuel()
+		k.refused = !k.refuel() || k.refused
 		return false
 	case wanted > k.room:
 		k.refused = true

@@ -31,7 +31,8 @@ type meter struct {
 	room      uint64 // bytes of linear memory that it may have
 	refused   bool   // it wanted more
 	had       uint64 // bytes that it had in the end
-	spent     int64  // units of fuel
+	lent      int64  // units of fuel that it was given
+	spent     int64  // of them, in the end
 	booting   bool   // a template is being set up; there is no call
 	asked     string // the first thing of a call that it asked for then
 	console   tail

@@ -120,6 +120,7 @@ func (m *nativeModule) run(i *instance) (output []byte, err error) {
 		k.exitedEarly()
 		return nil, err
 	}
+	k.lend()
 	err = m.convention.call(i)
 	if err != nil && !k.succeeded() {
 		return nil, err

@@ -78,7 +78,13 @@ func (m *nativeModule) boot(ctx context.Context) (*template, string) {
 
 // prepare makes an instance of its own for a call, or for a template, and sets it up.
 func (m *nativeModule) prepare(i *instance) (err error) {
-	defer i.kernel.recover()
+	k := &i.kernel
+	defer func() {
+		if err == nil && k.stopped != nil {
+			err = k.stopped
+		}
+	}()
+	defer k.recover()
 	if err := i.open(); err != nil {
 		return err
 	}
