@@ -6,9 +6,9 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Messages are written and read without reflection by AppendJSON and ReadJSON, which are generated: reflection is what a
@@ -128,55 +128,126 @@ func (s *scanner) end() bool {
 
 // key reads the name of a member and the colon behind it.
 func (s *scanner) key() []byte {
-	raw, plain := s.quoted()
-	if !plain {
-		raw = []byte(unquote(raw))
-	}
+	name, _ := s.string()
 	if !s.take(':') {
 		s.bad = true
 	}
-	return raw
+	return name
 }
 
-// quoted goes past a text and returns what is between its quotes. It is plain if it stands for itself.
-func (s *scanner) quoted() (raw []byte, plain bool) {
+// string reads a text. It is a part of what is read where that says it word for word, else it is own.
+func (s *scanner) string() (text []byte, own bool) {
 	if !s.take('"') {
 		s.bad = true
 		return nil, true
 	}
-	start, ascii := s.at, true
-	plain = true
-	for i := start; i < len(s.text); {
+	start, i := s.at, s.at
+	for i < len(s.text) && stands[s.text[i]] {
+		if i++; (i-start)%stride == 0 {
+			i += words(s.text[i:])
+		}
+	}
+	if i < len(s.text) && s.text[i] == '"' {
+		s.at = i + 1
+		return s.text[start:i:i], false
+	}
+	return s.unquote(start, i), true
+}
+
+// unquote reads a text that begins at start and says something else than it is from i on. Halves of surrogate pairs and bytes
+// that are not UTF-8 become U+FFFD.
+func (s *scanner) unquote(start, i int) []byte {
+	out := append(make([]byte, 0, 2*(i-start)+64), s.text[start:i]...)
+	for run := 0; i < len(s.text); {
 		c := s.text[i]
 		if stands[c] {
-			if i++; (i-start)%stride == 0 {
-				i += words(s.text[i:])
+			out = append(out, c)
+			i++
+			if run++; run == stride {
+				n := words(s.text[i:])
+				out = append(out, s.text[i:i+n]...)
+				i, run = i+n, 0
 			}
 			continue
 		}
+		run = 0
 		switch {
+		case c == '\\' && i+1 < len(s.text) && s.text[i+1] == '"': // most of what JSON inside of JSON has
+			out = append(out, '"')
+			i += 2
 		case c == '"':
 			s.at = i + 1
-			raw = s.text[start:i:i]
-			return raw, plain && (ascii || utf8.Valid(raw))
-		case c == '\\':
-			plain = false
+			return out
+		case c >= utf8.RuneSelf:
+			r, n := utf8.DecodeRune(s.text[i:])
+			out = utf8.AppendRune(out, r)
+			i += n
+		default:
 			n := escapeLen(s.text[i:])
-			if n == 0 {
+			switch {
+			case n == 0:
 				s.bad = true
-				return nil, true
+				return nil
+			case n == 2:
+				out = append(out, unescapes[s.text[i+1]])
+			default:
+				var r rune
+				r, n = unescaped(s.text[i:])
+				out = utf8.AppendRune(out, r)
 			}
 			i += n
-		case c < ' ':
-			s.bad = true
-			return nil, true
-		default:
-			ascii = false
-			i++
 		}
 	}
 	s.bad = true
-	return nil, true
+	return nil
+}
+
+// unescaped is the character that a text begins with as \u, and how long it is: two of them may be a surrogate pair.
+func unescaped(b []byte) (rune, int) {
+	r := hex4(b[2:6])
+	if utf16.IsSurrogate(r) {
+		low := rune(-1)
+		if len(b) >= 12 && b[6] == '\\' && b[7] == 'u' {
+			low = hex4(b[8:12])
+		}
+		if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+			return r, 12
+		}
+	}
+	return r, 6
+}
+
+var unescapes = [128]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// pass goes past a text.
+func (s *scanner) pass() {
+	if !s.take('"') {
+		s.bad = true
+		return
+	}
+	start := s.at
+	for i := start; i < len(s.text); {
+		c := s.text[i]
+		switch {
+		case stands[c]:
+			if i++; (i-start)%stride == 0 {
+				i += words(s.text[i:])
+			}
+		case c == '"':
+			s.at = i + 1
+			return
+		case c >= utf8.RuneSelf:
+			i++
+		default:
+			n := escapeLen(s.text[i:])
+			if n == 0 {
+				s.bad = true
+				return
+			}
+			i += n
+		}
+	}
+	s.bad = true
 }
 
 const (
@@ -211,7 +282,7 @@ func words[T string | []byte](b T) int {
 
 // escapeLen is the length of a valid escape, 0 if it is none.
 func escapeLen(b []byte) int {
-	if len(b) < 2 {
+	if len(b) < 2 || b[0] != '\\' {
 		return 0
 	}
 	switch b[1] {
@@ -244,49 +315,6 @@ func hex4(b []byte) rune {
 	return r
 }
 
-// unquote is what a text between quotes means, whose escapes are valid. Halves of surrogate pairs and bytes that are not
-// UTF-8 become U+FFFD.
-func unquote(raw []byte) string {
-	var out strings.Builder
-	out.Grow(len(raw))
-	start := 0
-	for i := 0; i < len(raw); {
-		c := raw[i]
-		if c < utf8.RuneSelf && c != '\\' {
-			i++
-			continue
-		}
-		out.Write(raw[start:i])
-		switch {
-		case c >= utf8.RuneSelf:
-			r, n := utf8.DecodeRune(raw[i:])
-			out.WriteRune(r)
-			i += n
-		case raw[i+1] == 'u':
-			r := hex4(raw[i+2 : i+6])
-			i += 6
-			if utf16.IsSurrogate(r) {
-				low := rune(-1)
-				if i+6 <= len(raw) && raw[i] == '\\' && raw[i+1] == 'u' {
-					low = hex4(raw[i+2 : i+6])
-				}
-				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-					i += 6
-				}
-			}
-			out.WriteRune(r)
-		default:
-			out.WriteByte(unescapes[raw[i+1]])
-			i += 2
-		}
-		start = i
-	}
-	out.Write(raw[start:])
-	return out.String()
-}
-
-var unescapes = [128]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
-
 // skip goes past a value of any kind.
 func (s *scanner) skip() {
 	if s.depth++; s.depth > maxReadDepth {
@@ -298,7 +326,7 @@ func (s *scanner) skip() {
 	case c == '{':
 		s.at++
 		for first := true; s.moreRaw('}', first); first = false {
-			if s.quoted(); !s.take(':') {
+			if s.pass(); !s.take(':') {
 				s.bad = true
 			}
 			s.skip()
@@ -309,7 +337,7 @@ func (s *scanner) skip() {
 			s.skip()
 		}
 	case c == '"':
-		s.quoted()
+		s.pass()
 	case c == 't':
 		s.literal("true")
 	case c == 'f':
@@ -378,11 +406,12 @@ func readText[T ~string](s *scanner, to *T) {
 		s.null()
 		return
 	}
-	if raw, plain := s.quoted(); plain {
-		*to = T(raw)
-	} else {
-		*to = T(unquote(raw))
+	text, own := s.string()
+	if own {
+		*to = T(unsafe.String(unsafe.SliceData(text), len(text))) // nobody else has it
+		return
 	}
+	*to = T(text)
 }
 
 func readBool(s *scanner, to *bool) {
@@ -431,12 +460,9 @@ func readBytes(s *scanner, to *[]byte) {
 		*to = nil
 		return
 	}
-	raw, plain := s.quoted()
-	if !plain {
-		raw = []byte(unquote(raw))
-	}
-	out := make([]byte, base64.StdEncoding.DecodedLen(len(raw)))
-	n, err := base64.StdEncoding.Decode(out, raw)
+	text, _ := s.string()
+	out := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(out, text)
 	if err != nil {
 		s.bad = true
 	}
@@ -508,47 +534,55 @@ func (w *writer) name(quoted string) {
 const hexDigits = "0123456789abcdef"
 
 func writeText[T ~string](w *writer, v T) {
-	text, b, start := string(v), append(w.b, '"'), 0
-	for i := 0; i < len(text); {
+	text, b := string(v), append(w.b, '"')
+	for i, run := 0, 0; i < len(text); {
 		c := text[i]
 		if stands[c] {
-			if i++; (i-start)%stride == 0 {
-				i += words(text[i:])
+			b = append(b, c)
+			i++
+			if run++; run == stride {
+				n := words(text[i:])
+				b = append(b, text[i:i+n]...)
+				i, run = i+n, 0
 			}
 			continue
 		}
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(text[i:])
-			if i += n; r != utf8.RuneError && r != '\u2028' && r != '\u2029' || n == 3 && r == utf8.RuneError {
-				continue
-			}
-			b = append(b, text[start:i-n]...)
-			start = i
-			if r == utf8.RuneError {
-				b = append(b, `\ufffd`...)
-			} else { // so that scripts can hold it
-				b = append(append(b, `\u202`...), hexDigits[r&15])
-			}
+		run = 0
+		if c == '"' || c == '\\' { // most of what JSON inside of JSON needs
+			b = append(b, '\\', c)
+			i++
 			continue
 		}
-		b = append(b, text[start:i]...)
-		i++
-		start = i
-		switch s := short(c); {
-		case s != 0:
-			b = append(b, '\\', s)
+		if c < utf8.RuneSelf {
+			b = escape(b, c)
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			b = append(b, `\ufffd`...)
+		case r == '\u2028' || r == '\u2029': // so that scripts can hold it
+			b = append(append(b, `\u202`...), hexDigits[r&15])
 		default:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+			b = append(b, text[i:i+n]...)
 		}
+		i += n
 	}
-	w.b = append(append(b, text[start:]...), '"')
+	w.b = append(b, '"')
 }
 
-// short is what stands for a character behind a backslash, 0 if that is its number.
+// escape writes a control character.
+func escape(b []byte, c byte) []byte {
+	if s := short(c); s != 0 {
+		return append(b, '\\', s)
+	}
+	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+}
+
+// short is the letter that stands for a control character behind a backslash, 0 if there is none.
 func short(c byte) byte {
 	switch c {
-	case '"', '\\':
-		return c
 	case '\b':
 		return 'b'
 	case '\f':
