@@ -2,7 +2,7 @@ package guest
 
 import (
 	"context"
-	"os"
+	"reflect"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -28,13 +28,13 @@ type instance struct {
 	idle    time.Time
 }
 
-// Costs of an instance beside its memory: what wazero keeps for it, and a call stack for each export that was called.
+// What an instance takes beside its memory.
 const (
-	instanceBytes = 16 << 10
-	stackBytes    = 12 << 10
+	instanceBytes = 16 << 10  // that wazero keeps for it, about
+	keptStack     = 128 << 10 // call stacks that an idle instance may keep
 )
 
-// refresh is after how many calls the exports are resolved anew. wazero never gives back the stack of a deep recursion.
+// refresh is after how many calls the exports are resolved anew: also those of JavaScript, whose stacks nobody looks at.
 const refresh = 256
 
 // open makes the instance itself. No code of the guest runs. The kernel must be open.
@@ -90,7 +90,7 @@ func (i *instance) function(name string) api.Function {
 
 // restore puts the instance back to its template.
 func (i *instance) restore() error {
-	pages, err := i.memory.Restore(i.module.engine.ladder.method, func() bool {
+	_, err := i.memory.Restore(i.module.engine.ladder.method, func() bool {
 		_, ok := i.guest.Memory().Grow(1)
 		return ok
 	})
@@ -99,12 +99,27 @@ func (i *instance) restore() error {
 	}
 	i.setGlobals()
 	i.kernel.forget()
-	if i.calls++; i.calls%refresh == 0 {
-		clear(i.functions)
-		i.kernel.script = nil
+	stacks := uint64(0)
+	for _, f := range i.functions {
+		stacks += stackOf(f)
 	}
-	i.private = uint64(pages)*uint64(os.Getpagesize()) + instanceBytes + uint64(len(i.functions))*stackBytes
+	if i.calls++; i.calls%refresh == 0 || stacks > keptStack {
+		clear(i.functions)
+		i.kernel.script, stacks = nil, 0
+	}
+	i.private = i.memory.Private() + i.kernel.kept() + stacks + instanceBytes
 	return nil
+}
+
+// stackOf is how many bytes the call stack of a function takes. wazero keeps one for each, in the Go heap, up to 100 MB large
+// after a deep recursion, and never gives it back; nothing but reflection tells.
+func stackOf(f api.Function) uint64 {
+	if v := reflect.Indirect(reflect.ValueOf(f)); v.Kind() == reflect.Struct {
+		if stack := v.FieldByName("stack"); stack.Kind() == reflect.Slice {
+			return uint64(stack.Cap()) * uint64(stack.Type().Elem().Size())
+		}
+	}
+	return 0
 }
 
 // clean reports whether nothing of the call is left, by looking at everything.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"unsafe"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -55,7 +56,8 @@ const (
 	blockCost  = 32      // counted for each block beside its bytes, so that tiny ones are not free
 	maxVars    = 1 << 20 // bytes of variables of one call
 	logOff     = math.MaxInt32
-	keptArena  = 64 << 10 // that an idle instance may keep
+	keptArena  = 64 << 10 // bytes that an idle instance may keep
+	keptBlocks = 1 << 10
 )
 
 // begin gives the kernel of a call its input and its sources.
@@ -89,7 +91,15 @@ func (k *kernel) forget() {
 	if cap(arena) > keptArena {
 		arena = nil
 	}
+	if cap(blocks) > keptBlocks {
+		blocks = nil
+	}
 	*k = kernel{memory: k.memory, fuel: k.fuel, script: k.script, arena: arena, blocks: blocks}
+}
+
+// kept is about how many bytes a kernel without a call takes.
+func (k *kernel) kept() uint64 {
+	return uint64(cap(k.arena)) + uint64(cap(k.blocks))*uint64(unsafe.Sizeof(block{}))
 }
 
 // running implements blocks.
@@ -334,6 +344,7 @@ func (k *kernel) setVar(name, value uint64) {
 
 // logLevel is the lowest level that is worth writing.
 func (k *kernel) logLevel() uint64 {
+	k.ofCall("the level of its log")
 	if k.call.Log == nil {
 		return logOff
 	}
