@@ -266,6 +266,7 @@ func poll(k *kernel, p []uint64) uint64 {
 	if errno != errnoSuccess {
 		return errno
 	}
+	k.pace.rest() // others may compute meanwhile
 	k.sleep(wait)
 	k.clock.advance(int64(wait))
 	return k.putUint32(p[3], k.writeEvents(out, in, wait))
