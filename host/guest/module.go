@@ -179,6 +179,9 @@ func (m *nativeModule) giveBack(i *instance, s *stop) {
 		return
 	}
 	m.engine.pool.put(i, time.Now())
+	if m.spoiled.Load() { // since it was asked whether the instance may serve again
+		m.engine.pool.drop(m)
+	}
 }
 
 // restorable reports whether an instance can serve again after a call that ended with s.
