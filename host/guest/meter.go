@@ -131,7 +131,7 @@ func (m *meter) judge(err error) *stop {
 	s := m.cause(err)
 	if s != nil && m.refused && (s.reason == ReasonTrap || s.reason == ReasonFailed) {
 		// It was told that there is no more memory and could not go on: the limit is the reason, the rest its symptom.
-		return &stop{reason: ReasonMemory, text: fmt.Sprintf("memory limit of %s reached", size(m.room)), detail: strings.TrimSpace(s.text + "\n" + s.detail)}
+		return &stop{reason: ReasonMemory, text: fmt.Sprintf("memory limit of %s reached", size(m.room)), detail: strings.TrimSpace(s.text + "\n" + s.detail), overflow: s.overflow}
 	}
 	return s
 }
