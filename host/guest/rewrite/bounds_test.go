@@ -84,7 +84,8 @@ func TestRewrite_NoBytesAskForMore(t *testing.T) {
 		"locals in two":          module(oneType, oneFunction, body(many(2, append(uv(huge), 0x7f)), opEnd)),
 		"labels":                 code(append([]byte{opBrTable}, uv(huge)...)...),
 		"types of select":        code(append([]byte{opSelectTyped}, uv(huge)...)...),
-		"blocks":                 code(bytes.Repeat([]byte{opBlock, emptyType}, maxDepth+1)...),
+		"blocks":                 code(bytes.Repeat([]byte{opBlock, emptyType}, maxBlocks+1)...),
+		"loops":                  code(bytes.Repeat([]byte{opLoop, emptyType, opEnd}, maxLoops+1)...),
 		"parameters of a block":  module(wide, oneFunction, body([]byte{0}, opLoop, 1, opEnd, opEnd)),
 		"data segments":          module(oneMemory, section(sectionData, uv(huge))),
 		"data":                   module(oneMemory, section(sectionData, []byte{1, 1}, uv(huge))),
@@ -233,8 +234,8 @@ func TestRewrite_AllocatesInProportion(t *testing.T) {
 	}
 	for name, wasm := range map[string][]byte{
 		"types":    module(section(sectionType, many(65_000, []byte{0x60, 0, 0}))),
-		"loops":    code(bytes.Repeat([]byte{opLoop, emptyType, opEnd}, 300_000)...),
-		"blocks":   code(append(bytes.Repeat([]byte{opBlock, emptyType}, maxDepth), bytes.Repeat([]byte{opEnd}, maxDepth)...)...),
+		"loops":    code(bytes.Repeat([]byte{opLoop, emptyType, opEnd}, maxLoops)...),
+		"blocks":   code(append(bytes.Repeat([]byte{opBlock, emptyType}, maxBlocks), bytes.Repeat([]byte{opEnd}, maxBlocks)...)...),
 		"bodies":   module(oneType, section(sectionFunction, many(300_000, []byte{0})), section(sectionCode, many(300_000, []byte{4, 0, opCall, 0, opEnd}))),
 		"bulk":     code(bytes.Repeat([]byte{opMisc, memoryFill, 0}, 300_000)...),
 		"globals":  module(section(sectionGlobal, many(300_000, []byte{0x7f, 1, opI32Const, 0, opEnd}))),

@@ -149,6 +149,8 @@ type function struct {
 	codeStart  int
 	locals     uint32 // with parameters
 	calls      bool
+	blocks     int  // of any kind
+	loops      int  // among them
 	needsLocal bool // a scratch local, for the sizes of bulk instructions
 
 	// charges in order; the first is that of the entry. current is the one that the code being read adds to, since from.
@@ -174,6 +176,7 @@ func (f *function) read(body []byte, index int) error {
 	}
 	f.reader = reader{b: body}
 	f.calls, f.needsLocal = false, false
+	f.blocks, f.loops = 0, 0
 	f.declarations(f.p.types[f.p.functions[index]].parameters)
 	f.charges = append(f.charges[:0], charge{at: int32(f.at)})
 	f.open, f.current, f.from = f.open[:0], 0, f.at
@@ -315,14 +318,18 @@ func (f *function) blockType() {
 
 // enter notes a block; outside is the charge to go back to.
 func (f *function) enter(outside int32) {
-	if len(f.open) == maxDepth {
-		f.fail("more than %d blocks in each other", maxDepth)
+	if f.blocks++; f.blocks > maxBlocks {
+		f.fail("more than %d blocks in a function", maxBlocks)
 		return
 	}
 	f.open = append(f.open, outside)
 }
 
 func (f *function) enterLoop() {
+	if f.loops++; f.loops > maxLoops {
+		f.fail("more than %d loops in a function", maxLoops)
+		return
+	}
 	if f.p.Fuel == 0 {
 		f.enter(none)
 		return

@@ -124,7 +124,8 @@ const (
 	maxBody         = 4 << 20 // bytes of one function
 	maxLocals       = 50_000  // of one function
 	maxModuleLocals = 5_000_000
-	maxDepth        = 50_000  // of blocks in each other
+	maxBlocks       = 10_000  // of one function: compiling takes time with their square, some seconds for this many
+	maxLoops        = 1_000   // of one function, which cost most
 	maxCharges      = 1 << 20 // loops and bulk instructions of a module
 	maxGlobals      = 1_000   // that are restored
 )
