@@ -100,6 +100,7 @@ func (h *Host) plugins(ctx context.Context) error {
 	h.later(func() error { return engine.Close(context.WithoutCancel(ctx)) })
 	runtime := guest.NewRuntime(engine, guest.RuntimeConfig{
 		MemoryBudget: h.cfg.GuestMemory,
+		Log:          h.cfg.Log,
 		Source:       func(d plugin.Digest) ([]byte, error) { return h.registry.Module(d) },
 	})
 	registry := plugin.RegistryConfig{

@@ -49,6 +49,9 @@ type figures struct {
 	CompileMS   float64 `json:"compile_ms"`
 	CallMS      float64 `json:"call_ms"` // the last one
 	MemoryBytes uint64  `json:"memory_bytes"`
+	Fuel        int64   `json:"fuel"` // units of computing, the last call's
+	Isolation   string  `json:"isolation"`
+	Why         string  `json:"isolation_why,omitempty"`
 	LogDropped  int     `json:"log_dropped,omitempty"`
 	Error       string  `json:"error,omitempty"`
 	Reason      string  `json:"reason,omitempty"`
@@ -98,6 +101,8 @@ func (c *callCmd) call(ctx context.Context, s streams, engine guest.Engine, wasm
 		return err
 	}
 	defer module.Close(context.WithoutCancel(ctx))
+	d := module.Describe()
+	f.Isolation, f.Why = string(d.Isolation), d.Why
 	for range c.Repeat {
 		result, err := module.Call(ctx, guest.Call{
 			Plugin: filepath.Base(c.File), Export: c.Export, Input: input,
@@ -105,7 +110,7 @@ func (c *callCmd) call(ctx context.Context, s streams, engine guest.Engine, wasm
 			Log:    func(l guest.Level, msg string) { fmt.Fprintf(s.err, "%s: %s\n", l, msg) },
 		})
 		f.Calls++
-		f.CallMS, f.MemoryBytes, f.LogDropped, f.OutputBytes = milliseconds(result.Duration), result.MemoryBytes, result.LogDropped, result.Output
+		f.CallMS, f.Fuel, f.MemoryBytes, f.LogDropped, f.OutputBytes = milliseconds(result.Duration), result.Fuel, result.MemoryBytes, result.LogDropped, result.Output
 		s.err.Write(result.Console)
 		if err != nil {
 			return err

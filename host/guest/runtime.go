@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 type Runtime struct {
 	engine Engine
 	source Source
+	log    *slog.Logger
 	budget *budget
 
 	mu    sync.Mutex
@@ -40,11 +42,16 @@ type RuntimeConfig struct {
 	// and its Extism blocks, 192 MiB by default, whatever it really uses; what a guest calls through a capability does not
 	// count. Zero is a quarter of the machine's memory, at least 1 GiB.
 	MemoryBudget uint64
+	// Log has a line at debug level for each call: what it took. Nil discards it.
+	Log *slog.Logger
 }
 
 // NewRuntime returns a Runtime on an engine, which stays the caller's to close.
 func NewRuntime(engine Engine, c RuntimeConfig) *Runtime {
-	return &Runtime{engine: engine, source: c.Source, budget: newBudget(or(c.MemoryBudget, defaultBudget())), slots: map[plugin.Digest]*slot{}}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Runtime{engine: engine, source: c.Source, log: c.Log, budget: newBudget(or(c.MemoryBudget, defaultBudget())), slots: map[plugin.Digest]*slot{}}
 }
 
 // slot is a module that is compiled or being compiled. After done is closed it does not change.
@@ -141,6 +148,7 @@ func (r *Runtime) Call(ctx context.Context, c plugin.Call) (json.RawMessage, err
 		},
 		Log: logOf(c),
 	})
+	r.report(ctx, c, result, err)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +163,15 @@ func (r *Runtime) Call(ctx context.Context, c plugin.Call) (json.RawMessage, err
 		return nil, plugin.ErrorOf("guest.Call", p.Name, *refusal)
 	}
 	return value, nil
+}
+
+// report logs what a call took.
+func (r *Runtime) report(ctx context.Context, c plugin.Call, took Result, err error) {
+	if !r.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	r.log.DebugContext(ctx, "guest called", "plugin", c.Plugin.Name, "export", c.Export, "fuel", took.Fuel, "duration", took.Duration,
+		"memory", took.MemoryBytes, "host_calls", took.HostCalls, "reason", ReasonOf(err))
 }
 
 // call runs a module. One that was unloaded since it was found is loaded again, once.
