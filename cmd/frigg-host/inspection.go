@@ -22,6 +22,9 @@ func printInspection(out io.Writer, file string, in *plugin.Inspection) error {
 	if m := in.Manifest; m != nil {
 		printManifest(line, m)
 	}
+	if in.JavaScript {
+		line("code", "a program for the JavaScript engine, which can use what the manifest asks for and nothing else")
+	}
 	line("can", "%s", orNone(in.Capabilities))
 	line("exports", "%s", orNone(names(in.Exports)))
 	if in.Memory != nil {

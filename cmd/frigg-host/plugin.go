@@ -21,7 +21,7 @@ import (
 type pluginCmd struct {
 	List    pluginListCmd    `cmd:"" help:"List installed plugins."`
 	Inspect pluginInspectCmd `cmd:"" help:"Say what a .wasm file is and can do, without running it."`
-	Pack    pluginPackCmd    `cmd:"" help:"Put a manifest into a .wasm file."`
+	Pack    pluginPackCmd    `cmd:"" help:"Make a plugin of a .wasm file or a program in TypeScript, and its manifest."`
 	Call    callCmd          `cmd:"" help:"Call an export of any .wasm file, without any capability."`
 	Approve pluginApproveCmd `cmd:"" help:"Grant a plugin what it asks for."`
 	Set     pluginSetCmd     `cmd:"" help:"Set values that a plugin needs from its operator."`
@@ -155,57 +155,6 @@ func inspectCode(err error) int {
 		}
 	}
 	return exitFailed
-}
-
-type pluginPackCmd struct {
-	Manifest string `help:"Manifest as YAML or JSON." required:"" type:"existingfile"`
-	File     string `arg:"" name:"in.wasm" help:"The compiled module." type:"existingfile"`
-	Out      string `short:"o" help:"Where the packed plugin goes." required:"" type:"path"`
-}
-
-// Help has the examples of `plugin pack --help`.
-func (pluginPackCmd) Help() string {
-	return `The manifest is checked, and compared with what the module imports and exports.
-
-Example:
-  GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o raw.wasm .
-  frigg-host plugin pack --manifest manifest.yaml raw.wasm -o my-plugin.wasm`
-}
-
-func (c *pluginPackCmd) Run(s streams) error {
-	module, err := os.ReadFile(c.File)
-	if err != nil {
-		return err
-	}
-	manifest, err := os.ReadFile(c.Manifest)
-	if err != nil {
-		return err
-	}
-	packed, err := plugin.Pack(module, manifest)
-	if err != nil {
-		return &exitError{exitUnusable, filepath.Base(c.Manifest) + ": " + operatorText(err)}
-	}
-	return replaceFile(c.Out, packed)
-}
-
-// replaceFile writes a file so that nobody ever sees half of it.
-func replaceFile(path string, content []byte) error {
-	part, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(part.Name())
-	_, err = part.Write(content)
-	if err == nil {
-		err = part.Chmod(0o644)
-	}
-	if closed := part.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(part.Name(), path)
 }
 
 type pluginApproveCmd struct {

@@ -18,9 +18,13 @@ const exportPrefix = "frigg_"
 
 // audit compares what the code can do with what the manifest says.
 func (in *Inspection) audit(m *wasm.Module) {
-	in.auditImports(m)
-	in.auditClaims()
-	in.auditExports(m)
+	if in.JavaScript {
+		in.claimCapabilities()
+	} else {
+		in.auditImports(m)
+		in.auditClaims()
+	}
+	in.auditExports()
 	in.auditNeeds()
 	in.auditWebhooks()
 	for _, path := range abi.ReservedFields(in.Manifest) {
@@ -80,8 +84,8 @@ func (in *Inspection) auditClaims() {
 	}
 }
 
-func (in *Inspection) auditExports(m *wasm.Module) {
-	for _, ex := range m.Exports {
+func (in *Inspection) auditExports() {
+	for _, ex := range in.Exports {
 		if !strings.HasPrefix(ex.Name, exportPrefix) {
 			continue
 		}
@@ -91,8 +95,8 @@ func (in *Inspection) auditExports(m *wasm.Module) {
 			in.add("exports", "exports %s, which is not in the contract; check the spelling", ex.Name)
 		case abi.Exports[i].Kind != in.Manifest.Kind:
 			in.add("exports", "exports %s, which is for plugins of kind %s", ex.Name, abi.Exports[i].Kind)
-		case ex.Kind != wasm.KindFunc || ex.Type.String() != entryType:
-			in.add("exports", "exports %s as %s; the contract says %s", ex.Name, typeOf(ex.Kind, ex.Type), entryType)
+		case ex.Type != entryType:
+			in.add("exports", "exports %s as %s; the contract says %s", ex.Name, ex.Type, entryType)
 		case abi.Exports[i].Reserved:
 			in.warn("exports", "%s is reserved for a later version; this host does not call it", ex.Name)
 		}

@@ -21,7 +21,10 @@ type Inspection struct {
 	Size   int64  `json:"size"`
 	// Manifest is as written, without defaults; nil when there is none or it has problems.
 	Manifest *abi.Manifest `json:"manifest,omitempty"`
-	// Capabilities are those that the code can reach, by its import section, whatever the manifest says.
+	// JavaScript says that the code is the JavaScript engine and the plugin a program for it.
+	JavaScript bool `json:"javascript,omitempty"`
+	// Capabilities are those that the code can reach, by its import section, whatever the manifest says; of JavaScript
+	// plugins those that the manifest claims, since they are all that the program will find.
 	Capabilities []string   `json:"capabilities"`
 	Imports      []Function `json:"imports"`
 	Exports      []Function `json:"exports"`
@@ -76,6 +79,7 @@ func Inspect(module []byte) (*Inspection, error) {
 		return in, in.err(err)
 	}
 	in.structure(m)
+	in.readProgram(module, m)
 	err = in.readManifest(m)
 	if in.Manifest != nil {
 		in.audit(m)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/guest/javascript/quickjs"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/plugin/wasm"
 	"github.com/frigg-host/frigg-host/host/plugin/wasm/wasmtest"
@@ -339,4 +340,66 @@ func FuzzInspect(f *testing.F) {
 			t.Fatalf("got %v with %v", err, in.Problems)
 		}
 	})
+}
+
+func TestPackProgram_MakesAPlugin(t *testing.T) {
+	t.Parallel()
+	program := quickjs.New([]string{abi.ExportHandleEvent}, "export const frigg_handle_event = () => {}")
+	manifest := integration("tiny", "1.0.0", `"capabilities":[{"name":"storage","reason":"r"}]`)
+	packed, err := plugin.PackProgram(program, []byte(manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := plugin.Inspect(packed)
+	if err != nil || !in.JavaScript || in.Manifest.Name != "tiny" {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if diff := cmp.Diff([]string{"storage"}, in.Capabilities); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]plugin.Function{{Name: abi.ExportHandleEvent, Type: "() -> i32"}}, in.Exports); diff != "" {
+		t.Error(diff)
+	}
+	again, err := plugin.Pack(packed, []byte(manifest))
+	if err != nil || !bytes.Equal(packed, again) {
+		t.Error("packing again changes it", err)
+	}
+}
+
+func TestInspect_JudgesPrograms(t *testing.T) {
+	t.Parallel()
+	of := func(exports ...string) []byte {
+		module, err := quickjs.New(exports, "export const x = 1").Module()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return module
+	}
+	foreign, err := wasm.SetCustom(wasmtest.Module{Funcs: wasmtest.Exports(abi.ExportHandleEvent)}.Bytes(), quickjs.Section, []byte(`{"version":1,"exports":["frigg_handle_event"]}`+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	malformed, err := wasm.SetCustom(of(abi.ExportHandleEvent), quickjs.Section, []byte("{}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		module  []byte
+		problem string
+	}{
+		"needed export is missing": {of("frigg_run_action"), "does not export frigg_handle_event"},
+		"misspelled":               {of(abi.ExportHandleEvent, "frigg_hande_event"), "frigg_hande_event, which is not in the contract"},
+		"of another kind":          {of(abi.ExportHandleEvent, abi.ExportCallMethod), "for plugins of kind module"},
+		"foreign code":             {foreign, "its code is not the JavaScript engine of this host"},
+		"malformed section":        {malformed, "version 0"},
+		"engine without program":   {quickjs.Engine(), `imports "host_call" of "env", which this host does not offer`},
+	} {
+		module, err := wasm.SetCustom(c.module, abi.ManifestSection, []byte(integration("tiny", "1.0.0", "")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := plugin.Inspect(module); !fault.Is(err, fault.Invalid) || !strings.Contains(fault.PublicMessage(err), c.problem) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
