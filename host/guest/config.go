@@ -38,7 +38,8 @@ type Config struct {
 	// every call, however it ended. The slices are only valid during AfterCall, which may run concurrently.
 	AfterCall func(plugin string, memory [][]byte)
 
-	functions []hostFunction // further host functions with signatures of their own; tests of foreign modules need them
+	interpreter bool           // instead of compiled code; tests compare the two
+	functions   []hostFunction // further host functions with signatures of their own; tests of foreign modules need them
 }
 
 // Names of the engines.

@@ -104,7 +104,7 @@ func (e *reference) compile(ctx context.Context, v *vetted) (Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	trial := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache).WithCloseOnContextDone(true))
+	trial := wazero.NewRuntimeWithConfig(ctx, e.config.runtimeConfig(cache).WithCloseOnContextDone(true))
 	_, err = compile(ctx, trial, v.Wasm, e.config.CacheDir)
 	var plugin *extism.CompiledPlugin
 	if err == nil {
@@ -126,7 +126,7 @@ func (e *reference) compile(ctx context.Context, v *vetted) (Module, error) {
 
 func (e *reference) plugin(ctx context.Context, cache wazero.CompilationCache, wasm []byte) (*extism.CompiledPlugin, error) {
 	manifest := extism.Manifest{Wasm: []extism.Wasm{extism.WasmData{Data: wasm}}}
-	config := extism.PluginConfig{EnableWasi: true, RuntimeConfig: runtimeConfig(cache).WithCloseOnContextDone(true)}
+	config := extism.PluginConfig{EnableWasi: true, RuntimeConfig: e.config.runtimeConfig(cache).WithCloseOnContextDone(true)}
 	functions := make([]extism.HostFunction, len(e.functions))
 	for i, f := range e.functions {
 		functions[i] = extism.NewHostFunctionWithStack(f.Name, func(ctx context.Context, p *extism.CurrentPlugin, stack []uint64) {

@@ -3,7 +3,9 @@ package guest
 import (
 	"context"
 	"errors"
+	"slices"
 
+	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/guest/snapshot"
 )
 
@@ -19,6 +21,8 @@ const (
 	Fork        Isolation = "fork"                          // a new instance of the template for each call
 	Fresh       Isolation = "fresh"                         // a new instance for each call, which is set up each time
 )
+
+var isolations = []Isolation{PagemapScan, Pagemap, Copy, Fork, Fresh}
 
 // Report says how an engine keeps calls apart.
 type Report struct {
@@ -58,8 +62,11 @@ func (l ladder) restores() bool { return l.isolation != Fork && l.isolation != F
 // climb chooses the fastest way that passes a test on this machine, with the wazero that is built in: the hooks for memory
 // that it rests on are experimental there.
 func (e *native) climb(ctx context.Context) error {
-	if e.config.Isolation != "" {
-		e.ladder = ladder{isolation: e.config.Isolation, method: snapshot.Method(e.config.Isolation)}
+	if chosen := e.config.Isolation; chosen != "" {
+		if !slices.Contains(isolations, chosen) {
+			return fault.New(fault.Invalid, "guest.Open", "there is no isolation %q; use one of %v", chosen, isolations)
+		}
+		e.ladder = ladder{isolation: chosen, method: snapshot.Method(chosen)}
 		return nil
 	}
 	method, rejected := snapshot.Probe()
@@ -70,6 +77,9 @@ func (e *native) climb(ctx context.Context) error {
 	if err := e.tryRestore(ctx); err != nil {
 		e.ladder.rejected = append(e.ladder.rejected, Rejected{e.ladder.isolation, err.Error()})
 		e.ladder.isolation = Fork
+	}
+	if err := ctx.Err(); err != nil { // which the test did not pass, then
+		return fault.Wrap(err, fault.Canceled, "guest.Open", "opening was cancelled")
 	}
 	return nil
 }

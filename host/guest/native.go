@@ -51,7 +51,7 @@ func OpenNative(ctx context.Context, c Config) (Engine, error) {
 	e := &native{
 		config:  c,
 		cache:   cache,
-		runtime: wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache)),
+		runtime: wazero.NewRuntimeWithConfig(ctx, c.runtimeConfig(cache)),
 		// Anonymous, so that there can be many; nothing runs by itself.
 		instance:  wazero.NewModuleConfig().WithName("").WithStartFunctions(),
 		turns:     newTurns(),
@@ -91,8 +91,12 @@ func (e *native) sweep(ctx context.Context) {
 }
 
 // runtimeConfig is what both engines run with; no debug information is parsed.
-func runtimeConfig(cache wazero.CompilationCache) wazero.RuntimeConfig {
-	return wazero.NewRuntimeConfig().
+func (c Config) runtimeConfig(cache wazero.CompilationCache) wazero.RuntimeConfig {
+	config := wazero.NewRuntimeConfig()
+	if c.interpreter {
+		config = wazero.NewRuntimeConfigInterpreter()
+	}
+	return config.
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithDebugInfoEnabled(false).
 		WithCompilationCache(cache)
@@ -214,6 +218,10 @@ func (e *native) Compile(ctx context.Context, wasm []byte) (Module, error) {
 	m.exports = m.convention.exports()
 	m.gate = newGate(m.free)
 	m.makeTemplate(ctx)
+	if m.template == nil && ctx.Err() != nil { // which may be why
+		_ = m.Close(context.Background())
+		return nil, compilingCancelled(ctx)
+	}
 	e.shelf.add(m)
 	return m, nil
 }
@@ -246,16 +254,23 @@ func (e *native) compile(ctx context.Context, v *vetted) (wazero.CompiledModule,
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	compiled, err := compile(limited, e.runtime, v.Wasm, e.config.CacheDir)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, compilingCancelled(ctx)
+	case err != nil && limited.Err() != nil:
 		return nil, unusable(ReasonModule, "compiling it takes longer than %v", patience)
 	}
 	return compiled, err
 }
 
+func compilingCancelled(ctx context.Context) error {
+	return fault.Wrap(ctx.Err(), fault.Canceled, "guest.Compile", "compiling was cancelled")
+}
+
 // compile compiles vetted bytes. A cache that cannot be read is emptied once: everything in it can be made again.
 func compile(ctx context.Context, rt wazero.Runtime, wasm []byte, cacheDir string) (wazero.CompiledModule, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fault.Wrap(err, fault.Canceled, "guest.Compile", "compiling was cancelled")
+	if ctx.Err() != nil {
+		return nil, compilingCancelled(ctx)
 	}
 	compiled, err := tryCompile(ctx, rt, wasm)
 	if isCacheError(err) {

@@ -23,6 +23,9 @@ type template struct {
 // Bounds of setting up.
 var bootLimits = Limits{Fuel: 1 << 29, MemoryBytes: mostMemory}
 
+// booting stands for the name of an export in texts.
+const booting = "its start"
+
 // makeTemplate makes the template, if there can be one, and lets go of what only that needs.
 func (m *nativeModule) makeTemplate(ctx context.Context) {
 	if m.why = m.code.Unrestorable; m.why != "" {
@@ -45,7 +48,7 @@ func (m *nativeModule) makeTemplate(ctx context.Context) {
 func (m *nativeModule) boot(ctx context.Context) (*template, string) {
 	i := &instance{module: m}
 	k := &i.kernel
-	if s := k.open(ctx, &Call{Limits: bootLimits}, []string{""}, m.memory(nil)); s != nil {
+	if s := k.open(ctx, &Call{Export: booting, Limits: bootLimits}, []string{booting}, m.memory(nil)); s != nil {
 		return nil, "it cannot start: " + s.text
 	}
 	defer k.cancel()
@@ -56,10 +59,9 @@ func (m *nativeModule) boot(ctx context.Context) (*template, string) {
 	err := m.prepare(i)
 	k.pace.rest()
 	defer i.close()
-	if err != nil {
-		k.exitedEarly()
-	}
 	switch s := k.judge(err); {
+	case k.succeeded():
+		return nil, "it cannot start: it exits"
 	case s != nil:
 		return nil, "it cannot start: " + s.text
 	case k.asked != "":
