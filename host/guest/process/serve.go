@@ -36,18 +36,18 @@ func Serve(in io.Reader, out io.Writer) error {
 type server struct {
 	frames  *frames
 	told    setUp
-	module  guest.Module
 	sources sync.Mutex // held while one is asked for
 
 	writing sync.Mutex
 	out     io.Writer
 
 	mu      sync.Mutex
+	module  guest.Module
 	cancels map[uint64]context.CancelFunc // by call
 	asking  map[uint64]chan frame         // by call, 0 for a source; takes one
 }
 
-// setUp prepares the module and says so.
+// setUp begins to prepare the module. That may already ask for a source, so it does not keep the loop waiting.
 func (s *server) setUp() error {
 	f, err := s.frames.next()
 	if err != nil {
@@ -58,13 +58,16 @@ func (s *server) setUp() error {
 	}
 	var r ready
 	r.Shut, r.Open = confine(s.told.CacheDir)
-	if err := s.prepare(f.body, &r); err != nil {
-		r.Failure = guest.FailureOf(err, "")
-	}
-	if err := hide(); err != nil {
-		r.Open = append(r.Open, "its memory: "+err.Error())
-	}
-	return s.send(frame{kind: kindReady, meta: encode(r)})
+	go func() {
+		if err := s.prepare(f.body, &r); err != nil {
+			r.Failure = guest.FailureOf(err, "")
+		}
+		if err := hide(); err != nil {
+			r.Open = append(r.Open, "its memory: "+err.Error())
+		}
+		_ = s.send(frame{kind: kindReady, meta: encode(r)}) // or the parent is gone
+	}()
+	return nil
 }
 
 // prepare opens the engine and compiles the module. No bytes are no module: the parent wants to know whether a child starts.
@@ -87,10 +90,15 @@ func (s *server) prepare(wasm []byte, r *ready) error {
 	if len(wasm) == 0 {
 		return nil
 	}
-	if s.module, err = engine.Compile(context.Background(), wasm); err == nil {
-		r.Exports, r.Description = s.module.Exports(), s.module.Describe()
+	m, err := engine.Compile(context.Background(), wasm)
+	if err != nil {
+		return err
 	}
-	return err
+	r.Exports, r.Description = m.Exports(), m.Describe()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.module = m
+	return nil
 }
 
 // loop takes frames until there are no more.
@@ -126,22 +134,25 @@ func (s *server) loop() error {
 // begin starts a call.
 func (s *server) begin(f frame) error {
 	var m call
-	if err := json.Unmarshal(f.meta, &m); err != nil || s.module == nil {
+	if err := json.Unmarshal(f.meta, &m); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.module == nil {
 		return errProtocol
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	if m.Left > 0 {
 		ctx, cancel = context.WithTimeout(context.Background(), m.Left)
 	}
-	s.mu.Lock()
 	s.cancels[f.id] = cancel
-	s.mu.Unlock()
-	go s.run(ctx, f.id, &m, f.body)
+	go s.run(ctx, s.module, f.id, &m, f.body)
 	return nil
 }
 
 // run runs a call to its end.
-func (s *server) run(ctx context.Context, id uint64, m *call, input []byte) {
+func (s *server) run(ctx context.Context, module guest.Module, id uint64, m *call, input []byte) {
 	c := guest.Call{Plugin: m.Plugin, Export: m.Export, Input: input, Config: m.Config, Limits: m.Limits, Seed: m.Seed}
 	if m.Host {
 		c.Host = func(ctx context.Context, im guest.Import, request []byte) []byte {
@@ -157,7 +168,7 @@ func (s *server) run(ctx context.Context, id uint64, m *call, input []byte) {
 			s.ask(frame{kindLog, id, []byte{byte(l)}, []byte(line)})
 		}
 	}
-	r, err := s.module.Call(ctx, c)
+	r, err := module.Call(ctx, c)
 	output := r.Output
 	r.Output = nil
 	s.mu.Lock()
