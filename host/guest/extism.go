@@ -78,7 +78,10 @@ func (e *reference) Compile(ctx context.Context, wasm []byte) (Module, error) {
 		return nil, closedEngine("guest.Compile")
 	}
 	defer e.compiling.leave()
-	if _, isScript, err := javascript.Source(wasm); isScript || err != nil {
+	switch _, isScript, err := javascript.Source(wasm); {
+	case err != nil:
+		return nil, unusable(ReasonModule, "%s", clean(err.Error(), maxTextBytes))
+	case isScript:
 		return nil, unusable(ReasonEngine, "it is a JavaScript plugin, which only the native engine runs")
 	}
 	v, err := vet(wasm, rewrite.Options{})
