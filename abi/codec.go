@@ -40,6 +40,9 @@ func ReadAnswer(text []byte, value Decodable) (f *Fault, ok bool) {
 				hasValue = true
 				value.readFrom(&s)
 			case "fault":
+				if f != nil {
+					s.bad = true
+				}
 				readPointer(&s, &f, (*Fault).readFrom)
 			default:
 				s.skip()
@@ -50,6 +53,34 @@ func ReadAnswer(text []byte, value Decodable) (f *Fault, ok bool) {
 		return nil, value.ReadJSON(nil)
 	}
 	return f, true
+}
+
+// OpenAnswer takes the value or the fault out of an Answer; the value is a part of text. It reports whether it could; if not,
+// encoding/json has the word.
+func OpenAnswer(text []byte) (value json.RawMessage, f *Fault, ok bool) {
+	s := scanner{text: text, room: maxRead}
+	if s.open('{') {
+		for first := true; s.more('}', first); first = false {
+			switch string(s.key()) {
+			case "value":
+				if value != nil {
+					s.bad = true
+				}
+				readRaw(&s, &value)
+			case "fault":
+				if f != nil {
+					s.bad = true
+				}
+				readPointer(&s, &f, (*Fault).readFrom)
+			default:
+				s.skip()
+			}
+		}
+	}
+	if !s.end() || (value == nil) == (f == nil) {
+		return nil, nil, false
+	}
+	return value, f, true
 }
 
 const (

@@ -237,9 +237,40 @@ func TestCodec_ReadsNothingThatReflectionReadsOtherwise(t *testing.T) {
 	}
 }
 
+// compareOpening takes an envelope apart in both ways.
+func compareOpening(t testing.TB, text []byte) {
+	t.Helper()
+	value, f, ok := OpenAnswer(text)
+	if !ok {
+		if value != nil || f != nil {
+			t.Fatalf("something is left of %q: %s, %+v", text, value, f)
+		}
+		return
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		t.Fatalf("the codec reads %q, encoding/json: %v", text, err)
+	}
+	if beyond(text) {
+		return
+	}
+	var fault *Fault
+	if err := json.Unmarshal(orElse(fields["fault"], "null"), &fault); err != nil || !reflect.DeepEqual(f, fault) || !bytes.Equal(value, fields["value"]) {
+		t.Fatalf("of %q the codec takes %s and %+v\nencoding/json %s and %+v, %v", text, value, f, fields["value"], fault, err)
+	}
+}
+
+func orElse(raw json.RawMessage, instead string) []byte {
+	if len(raw) == 0 {
+		return []byte(instead)
+	}
+	return raw
+}
+
 // compareAnswer reads an envelope in both ways.
 func compareAnswer(t testing.TB, text []byte) {
 	t.Helper()
+	compareOpening(t, text)
 	var reply HTTPReply
 	f, ok := ReadAnswer(text, &reply)
 	if !ok {
@@ -269,10 +300,29 @@ func TestReadAnswer_TakesOneOfValueAndFault(t *testing.T) {
 		`{"value":{"text":"a"}}`: "a", ` { "later" : [1] , "value" : { "text" : "a" } , "fault" : null } `: "a", `{"fault":{"kind":"invalid","message":"m"}}`: "fault m", `{"value":{}}`: "",
 		`{}`: "no", `null`: "no", `[]`: "no", `{"value":{"text":"a"},"fault":{}}`: "no", `{"value":null}`: "no", `{"value":1}`: "no", `{"value":{}}{}`: "no", `{"value":{},"value":{"text":"b"}}`: "no",
 	} {
-		reply := HTTPReply{Text: "old"}
-		reply.Text = ""
+		var reply HTTPReply
 		f, ok := ReadAnswer([]byte(text), &reply)
 		got := reply.Text
+		switch {
+		case !ok:
+			got = "no"
+		case f != nil:
+			got = "fault " + f.Message
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestOpenAnswer_TakesOneOfValueAndFault(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"value":null}`: "null", `{"value": {"a": 1} ,"later":[1],"fault":null}`: `{"a": 1}`, `{"fault":{"kind":"invalid","message":"m"}}`: "fault m", `{"fault":{}}`: "fault ",
+		`{}`: "no", `null`: "no", `[]`: "no", ``: "no", `{"Value":1}`: "no", `{"value":1,"fault":{}}`: "no", `{"value":1,"value":2}`: "no", `{"value":1}{}`: "no", `{"fault":"no"}`: "no", `{"fault":null}`: "no",
+	} {
+		value, f, ok := OpenAnswer([]byte(text))
+		got := string(value)
 		switch {
 		case !ok:
 			got = "no"
