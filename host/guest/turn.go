@@ -15,9 +15,10 @@ import (
 type turns struct{ free chan struct{} }
 
 const (
-	quick  = time.Millisecond      // computing that needs no turn, or no further breath
-	turn   = 5 * time.Millisecond  // after which others get theirs
-	breath = 50 * time.Microsecond // long enough for the scheduler to look at everything
+	step   = 100 * time.Microsecond // after which whoever waits for this core goes first
+	quick  = time.Millisecond       // computing that needs no turn, or no further breath
+	turn   = 5 * time.Millisecond   // after which others get theirs
+	breath = 50 * time.Microsecond  // long enough for the scheduler to look at everything
 )
 
 func newTurns() *turns {
@@ -33,16 +34,20 @@ func newTurns() *turns {
 type pace struct {
 	turns *turns
 	since time.Time // of computing without a breath
+	asked time.Time // when others could go first
 	held  bool
 	until time.Time // of the turn
 }
 
-func (p *pace) begin(t *turns, now time.Time) { *p = pace{turns: t, since: now} }
+func (p *pace) begin(t *turns, now time.Time) { *p = pace{turns: t, since: now, asked: now} }
 
 // step is called where a guest may be left alone for a while.
 func (p *pace) step(ctx context.Context, now time.Time) {
 	if now.Sub(p.since) < quick {
-		runtime.Gosched()
+		if now.Sub(p.asked) >= step {
+			p.asked = now
+			runtime.Gosched()
+		}
 		return
 	}
 	if p.held && now.After(p.until) {
