@@ -207,6 +207,24 @@ func TestText_IsCodedAsOnTheWeb(t *testing.T) {
 	}
 }
 
+func TestURLSearchParams_IsThatOfTheWeb(t *testing.T) {
+	g := booted(t, `
+		const text = (...x) => new URLSearchParams(...x).toString();
+		export const frigg_a = () => {
+			const p = new URLSearchParams("?a=1&b=%C3%A9+x&a=2&&c&d=%zz%&e=%ff");
+			const q = new URLSearchParams(p);
+			q.set("a", 3); q.delete("c"); q.append("f", "&=+ ~*'()!"); q.sort();
+			return [[...p], p.get("a"), p.getAll("a"), p.get("none"), p.has("c", ""), p.has("a", "9"), p.size, q.toString(),
+				text({ x: 1, y: "ü" }), text([["k", "v"], ["k", "w"]]), text(new Map([["m", 1]])), text(), Array.from(p.keys()).length];
+		}`, "frigg_a")
+	got := g.Said("frigg_a", `{}`)
+	want := `{"value":[[["a","1"],["b","é x"],["a","2"],["c",""],["d","%zz%"],["e","\ufffd"]],"1",["1","2"],null,true,false,6,` +
+		`"a=3&b=%C3%A9+x&d=%25zz%25&e=%EF%BF%BD&f=%26%3D%2B+%7E*%27%28%29%21","x=1&y=%C3%BC","k=v&k=w","m=1","",6]}`
+	if diff := cmp.Diff(strings.ReplaceAll(want, `\ufffd`, "\ufffd"), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestBoot_IsDeterministic(t *testing.T) {
 	const source = `const now = Date.now(), x = Math.random(); export const frigg_a = () => ({ now, x })`
 	a, b := booted(t, source, "frigg_a"), booted(t, source, "frigg_a")

@@ -117,6 +117,62 @@
     }
   });
 
+  // URLSearchParams is that of the URL Standard, without the URL that it can belong to.
+  const plus = (text) => text.replaceAll("+", " ");
+  const unescape = (text) => new TextDecoder().decode(bytesOf(plus(text)));
+  const bytesOf = (text) => {
+    const raw = encode(text.toWellFormed());
+    const out = new Uint8Array(raw.length);
+    let n = 0;
+    for (let i = 0; i < raw.length; i++) {
+      const hex = raw[i] === 0x25 ? String.fromCharCode(raw[i + 1], raw[i + 2]) : "";
+      if (/^[0-9a-f]{2}$/i.test(hex)) {
+        out[n++] = parseInt(hex, 16);
+        i += 2;
+      } else {
+        out[n++] = raw[i];
+      }
+    }
+    return out.subarray(0, n);
+  };
+  const escape = (text) =>
+    encodeURIComponent(text.toWellFormed()).replace(/[!'()~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`).replaceAll("%20", "+");
+  define("URLSearchParams", class URLSearchParams {
+    #pairs = [];
+
+    constructor(init = "") {
+      if (typeof init === "object" && init !== null) {
+        for (const [name, value] of Symbol.iterator in init ? init : Object.entries(init)) this.append(name, value);
+        return;
+      }
+      for (const pair of `${init}`.replace(/^\?/, "").split("&")) {
+        if (pair === "") continue;
+        const at = pair.indexOf("=");
+        this.append(unescape(at < 0 ? pair : pair.slice(0, at)), unescape(at < 0 ? "" : pair.slice(at + 1)));
+      }
+    }
+
+    get size() { return this.#pairs.length; }
+    append(name, value) { this.#pairs.push([`${name}`, `${value}`]); }
+    get(name) { return this.#pairs.find((p) => p[0] === `${name}`)?.[1] ?? null; }
+    getAll(name) { return this.#pairs.filter((p) => p[0] === `${name}`).map((p) => p[1]); }
+    has(name, value) { return this.#pairs.some((p) => p[0] === `${name}` && (value === undefined || p[1] === `${value}`)); }
+    delete(name, value) { this.#pairs = this.#pairs.filter((p) => p[0] !== `${name}` || (value !== undefined && p[1] !== `${value}`)); }
+    set(name, value) {
+      const first = this.#pairs.find((p) => p[0] === `${name}`);
+      if (first === undefined) return this.append(name, value);
+      first[1] = `${value}`;
+      this.#pairs = this.#pairs.filter((p) => p === first || p[0] !== first[0]);
+    }
+    sort() { this.#pairs.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0)); }
+    forEach(callback, self) { for (const [name, value] of this) callback.call(self, value, name, this); }
+    *entries() { for (const [name, value] of this.#pairs) yield [name, value]; }
+    *keys() { for (const [name] of this.#pairs) yield name; }
+    *values() { for (const [, value] of this.#pairs) yield value; }
+    [Symbol.iterator]() { return this.entries(); }
+    toString() { return this.#pairs.map((p) => p.map(escape).join("=")).join("&"); }
+  });
+
   // explain tells the host of what was thrown.
   const explain = (reason) => {
     let message = "";
