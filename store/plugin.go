@@ -27,6 +27,14 @@ func (db *DB) PluginApproved(ctx context.Context, g *plugin.Grant) error {
 	return at("store.PluginApproved", err, nil)
 }
 
+func (db *DB) PluginRevoked(ctx context.Context, name string) (n int, err error) {
+	err = db.Write(ctx, func(tx *Tx) (err error) {
+		n, err = tx.Exec(`DELETE FROM plugin_grants WHERE name = $1`, name)
+		return err
+	})
+	return n, at("store.PluginRevoked", err, nil)
+}
+
 func putGrant(tx *Tx, g *plugin.Grant) error {
 	_, err := tx.Exec(`INSERT INTO plugin_grants (digest, name, ask, granted_by, granted_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (digest) DO UPDATE SET name = excluded.name, ask = excluded.ask, granted_by = excluded.granted_by, granted_at = excluded.granted_at`,

@@ -23,7 +23,9 @@ type pluginCmd struct {
 	Inspect pluginInspectCmd `cmd:"" help:"Say what a .wasm file is and can do, without running it."`
 	Pack    pluginPackCmd    `cmd:"" help:"Make a plugin of a .wasm file or a program in TypeScript, and its manifest."`
 	Call    callCmd          `cmd:"" help:"Call an export of any .wasm file, without any capability."`
+	Diff    pluginDiffCmd    `cmd:"" help:"Say what sets two versions of a plugin apart."`
 	Approve pluginApproveCmd `cmd:"" help:"Grant a plugin what it asks for."`
+	Revoke  pluginRevokeCmd  `cmd:"" help:"Take back what a plugin was granted."`
 	Set     pluginSetCmd     `cmd:"" help:"Set values that a plugin needs from its operator."`
 }
 
@@ -191,6 +193,9 @@ func (c *pluginApproveCmd) Run(ctx context.Context, s streams) error {
 		}
 		if !c.Yes {
 			printAsk(s.err, e)
+			if err := printUpgrade(ctx, s.err, h, e.Plugin); err != nil {
+				return err
+			}
 			if err := confirm(s); err != nil {
 				return err
 			}

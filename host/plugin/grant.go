@@ -149,20 +149,27 @@ func MissingFrom(manifest *abi.Manifest, g *Grant) Missing {
 			m.Hosts = append(m.Hosts, h)
 		}
 	}
-	for _, l := range []struct {
-		text           string
-		asked, granted int64
-	}{
-		{"%d ms for a call", asked.Limits.TimeoutMS, granted.Limits.TimeoutMS},
-		{"%d bytes of memory", asked.Limits.MemoryBytes, granted.Limits.MemoryBytes},
-		{"%d bytes of output", asked.Limits.OutputBytes, granted.Limits.OutputBytes},
-	} {
-		if l.asked > l.granted {
-			m.Limits = append(m.Limits, fmt.Sprintf(l.text, l.asked))
-		}
+	for _, l := range over(asked.Limits, granted.Limits) {
+		m.Limits = append(m.Limits, fmt.Sprintf(l.text, l.asked))
 	}
 	m.Exposed = exposed(manifest, granted.Secrets)
 	return m
+}
+
+// limit is one of Limits, by its field in the manifest.
+type limit struct {
+	field, text    string
+	asked, granted int64
+}
+
+// over finds the limits of which more is asked than granted.
+func over(asked, granted Limits) []limit {
+	all := []limit{
+		{"timeout_ms", "%d ms for a call", asked.TimeoutMS, granted.TimeoutMS},
+		{"memory_bytes", "%d bytes of memory", asked.MemoryBytes, granted.MemoryBytes},
+		{"output_bytes", "%d bytes of output", asked.OutputBytes, granted.OutputBytes},
+	}
+	return slices.DeleteFunc(all, func(l limit) bool { return l.asked <= l.granted })
 }
 
 // exposed finds what was secret and is now declared without being secret.

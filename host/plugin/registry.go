@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
 )
 
@@ -251,6 +252,25 @@ func (r *Registry) version(d Digest) (*Plugin, error) {
 
 // Module returns the bytes of a version.
 func (r *Registry) Module(d Digest) ([]byte, error) { return r.modules.get(d) }
+
+// inspect reads a version from its kept bytes, or from its file while no host has kept them.
+func (r *Registry) inspect(p *Plugin) (*Inspection, error) {
+	module, err := r.modules.get(p.Digest)
+	if fault.Is(err, fault.NotFound) && r.cfg.Offline {
+		for _, e := range r.Entries() {
+			if e.Plugin.Digest != p.Digest || e.Plugin.File == "" {
+				continue
+			}
+			if found, failed := readAll(filepath.Join(r.cfg.Dir, e.Plugin.File), abi.LimitModuleBytes); failed == nil && DigestOf(found) == p.Digest {
+				module, err = found, nil
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Inspect(module)
+}
 
 // Prune removes the bytes of versions that nobody needs, and returns how many. Kept is what serves, lies in the folder, was
 // the last to be granted under its name, or is in use. A version goes when two calls in a row found it so: let time pass

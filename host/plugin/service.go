@@ -75,6 +75,18 @@ func (s *Service) Approve(ctx context.Context, name string, d Digest, by string)
 	return s.registry.ByDigest(p.Digest)
 }
 
+// Revoke takes back what all versions of a plugin were granted: none serves until it is approved again. Calls under way
+// finish. The error is NotFound when nothing was granted. What development mode grants ends with it and not before.
+func (s *Service) Revoke(ctx context.Context, name string) error {
+	switch n, err := s.store.PluginRevoked(ctx, name); {
+	case err != nil:
+		return err
+	case n == 0:
+		return fault.New(fault.NotFound, "plugin.Revoke", "plugin %q was granted nothing", name)
+	}
+	return s.registry.rescanFor(context.WithoutCancel(ctx), name)
+}
+
 // Waiting returns the version that Approve would grant, as it lies in the folder now; the one that serves when none waits.
 // Errors: those of Approve.
 func (s *Service) Waiting(ctx context.Context, name string, d Digest) (Entry, error) {
@@ -105,4 +117,41 @@ func (s *Service) Waiting(ctx context.Context, name string, d Digest) (Entry, er
 		return Entry{}, fault.New(fault.NotFound, op, "no plugin %q with digest %s is in the plugins folder", name, d)
 	}
 	return Entry{}, fault.New(fault.NotFound, op, "no plugin %q is in the plugins folder", name)
+}
+
+// Look reads an installed version as far as that is possible without running it: by digest, or by name the one that serves.
+// Errors: NotFound; Invalid when it is no usable plugin.
+func (s *Service) Look(ctx context.Context, nameOrDigest string) (*Inspection, error) {
+	const op = "plugin.Look"
+	if err := s.registry.review(ctx, true); err != nil {
+		return nil, err
+	}
+	if d := Digest(nameOrDigest); d.Valid() {
+		return s.registry.inspect(&Plugin{Digest: d})
+	}
+	for _, e := range s.registry.Entries() {
+		if e.Plugin.Name == nameOrDigest && e.Serving {
+			return s.registry.inspect(e.Plugin)
+		}
+	}
+	return nil, fault.New(fault.NotFound, op, "no plugin %q serves; give a .wasm file, the name of a plugin that serves, or a digest (sha256:...)", nameOrDigest)
+}
+
+// Upgrade compares the version that serves under a name with one that waits in the plugins folder. An empty digest means
+// any. Errors: those of Look; NotFound when nothing waits.
+func (s *Service) Upgrade(ctx context.Context, name string, d Digest) (*Difference, error) {
+	before, err := s.Look(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range s.registry.Entries() {
+		if p := e.Plugin; p.Name == name && !e.Serving && p.State != Broken && (d == "" || p.Digest == d) {
+			after, err := s.registry.inspect(p)
+			if err != nil {
+				return nil, err
+			}
+			return Compare(before, after)
+		}
+	}
+	return nil, fault.New(fault.NotFound, "plugin.Upgrade", "no other version of plugin %q waits; name two versions to compare them", name)
 }

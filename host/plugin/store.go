@@ -12,6 +12,8 @@ type Store interface {
 	PluginGrants(ctx context.Context) ([]*Grant, error)
 	// PluginApproved saves a grant; one for the same digest is replaced.
 	PluginApproved(ctx context.Context, g *Grant) error
+	// PluginRevoked forgets all grants under a name, and returns how many.
+	PluginRevoked(ctx context.Context, name string) (int, error)
 
 	// PluginInstalls returns which version serves under each name.
 	PluginInstalls(ctx context.Context) ([]*Install, error)

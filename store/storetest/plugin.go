@@ -11,6 +11,7 @@ import (
 func runPlugin(t *testing.T, open func(t *testing.T) *store.DB) {
 	for name, test := range map[string]func(t *testing.T, s plugin.Store){
 		"GrantsComeBackAsSaved":       grantsComeBackAsSaved,
+		"RevokedGrantsAreGone":        revokedGrantsAreGone,
 		"InstallAndItsGrantAreOneAct": installAndItsGrantAreOneAct,
 		"LastInstallOfANameCounts":    lastInstallOfANameCounts,
 		"SettingsAreOfOnePlugin":      settingsAreOfOnePlugin,
@@ -41,6 +42,22 @@ func grantsComeBackAsSaved(t *testing.T, s plugin.Store) {
 	got, err := s.PluginGrants(t.Context())
 	must(t, err)
 	same(t, got, []*plugin.Grant{a, b})
+}
+
+func revokedGrantsAreGone(t *testing.T, s plugin.Store) {
+	other := grantOf("sha256:c")
+	other.Name = "pay"
+	for _, g := range []*plugin.Grant{grantOf("sha256:a"), grantOf("sha256:b"), other} {
+		must(t, s.PluginApproved(t.Context(), g))
+	}
+	for _, want := range []int{2, 0} {
+		n, err := s.PluginRevoked(t.Context(), "crm")
+		must(t, err)
+		same(t, n, want)
+	}
+	got, err := s.PluginGrants(t.Context())
+	must(t, err)
+	same(t, got, []*plugin.Grant{other})
 }
 
 func installAndItsGrantAreOneAct(t *testing.T, s plugin.Store) {
