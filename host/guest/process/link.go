@@ -14,11 +14,8 @@ import (
 	"github.com/frigg-host/frigg-host/host/guest"
 )
 
-// Patience with a child.
-const (
-	lateness = 250 * time.Millisecond // of the end of a call, after which its caller leaves
-	stuck    = 5 * time.Second        // after that, or under a write: the child does not answer and is ended
-)
+// lateness is how long after its end a caller waits for the child to say how the call ended.
+const lateness = 250 * time.Millisecond
 
 var (
 	errProtocol = errors.New("the child does not keep to the protocol")
@@ -71,7 +68,7 @@ func (l *link) send(ctx context.Context, f frame) error {
 		return errNotSent
 	}
 	defer func() { <-l.writing }()
-	watch := time.AfterFunc(stuck, func() { l.end(errors.New("it stopped reading")) })
+	watch := time.AfterFunc(l.config.stuck, func() { l.end(errors.New("it stopped reading")) })
 	defer watch.Stop()
 	err := f.write(l.out)
 	if err != nil {
@@ -338,7 +335,7 @@ func (t *conversation) crashed() error {
 // takes too long.
 func (l *link) finish(r *running) {
 	l.cancel(r)
-	timer := time.NewTimer(stuck)
+	timer := time.NewTimer(l.config.stuck)
 	defer timer.Stop()
 	for {
 		select {

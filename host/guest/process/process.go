@@ -45,12 +45,14 @@ type Config struct {
 
 	program []string         // that calls Serve; this program with Argument by default
 	now     func() time.Time // of the wait after a crash
+	stuck   time.Duration    // that a child may not read, or not end a call, before it is ended
 }
 
 // Defaults of Config.
 const (
 	defaultChildren = 64
 	defaultIdle     = 5 * time.Minute
+	defaultStuck    = 5 * time.Second
 )
 
 // orDefault fills what was left out.
@@ -76,6 +78,9 @@ func (c Config) orDefault() (Config, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.stuck <= 0 {
+		c.stuck = defaultStuck
 	}
 	if c.now == nil {
 		c.now = time.Now
