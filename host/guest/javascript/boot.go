@@ -35,6 +35,10 @@ const (
 // Boot starts the engine on a fresh instance, whose _initialize has run, and evaluates the program. Failures of the program are
 // an *Exception.
 func (p *Program) Boot(ctx context.Context, in *Instance) error {
+	return p.located(p.boot(ctx, in))
+}
+
+func (p *Program) boot(ctx context.Context, in *Instance) error {
 	in.begin()
 	in.booting = true
 	defer func() { in.booting = false }()

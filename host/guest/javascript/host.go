@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero/api"
@@ -220,14 +221,14 @@ func (d *door) thrown() (uint32, error) {
 	return d.undefined()
 }
 
-// short is a copy of the first bytes of an argument.
+// short is a copy of the first bytes of an argument, in UTF-8.
 func (d *door) short(i uint32, most int) (string, error) {
 	t, err := d.text(i)
 	if err != nil {
 		return "", err
 	}
 	b := d.in.bytes(t)
-	s := string(b[:min(len(b), most)])
+	s := strings.ToValidUTF8(string(b[:min(len(b), most)]), "\ufffd")
 	return s, d.in.free(d.host, t)
 }
 

@@ -19,12 +19,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/frigg-host/frigg-host/host/guest/javascript/quickjs"
 )
 
 // Host is what the program of a running call may reach. The context that Boot and Call are given must be one, and reach the
-// host functions unwrapped. Bytes handed to a method are the guest's memory: they are gone when the method returns.
+// host functions unwrapped. Bytes handed to a method are the guest's memory: they are gone when the method returns,
+// may be as many as that memory has, and are UTF-8 only if the program's strings have no lone surrogates.
 //
 // A method may panic to end the guest; Boot and Call return an error that wraps what it panicked with, if that was an error.
 type Host interface {
@@ -57,7 +59,7 @@ const (
 // Exception is a failure of the program that it did not handle.
 type Exception struct {
 	Message string // for people, for example "TypeError: x is not a function"; at most 4 KiB
-	Stack   string // functions and lines, innermost first; may be empty; at most 16 KiB
+	Stack   string // functions and lines of the author's files, innermost first; may be empty
 }
 
 // Error is the message and the stack.
@@ -72,7 +74,21 @@ func (e *Exception) Error() string {
 var ErrCorrupt = errors.New("the memory of the JavaScript engine is corrupt")
 
 // Program is what a plugin does.
-type Program struct{ quickjs.Program }
+type Program struct {
+	quickjs.Program
+
+	places func() *locations
+}
+
+// located returns an exception with the places of the author's files, which the engine does not know.
+func (p *Program) located(err error) error {
+	var e *Exception
+	if !errors.As(err, &e) || e.Stack == "" {
+		return err
+	}
+	stack := p.places().in(e.Stack)
+	return &Exception{e.Message, stack[:min(len(stack), maxStack)]}
+}
 
 // Engine is the module that all programs run on. Nobody may change it.
 func Engine() []byte { return quickjs.Engine() }
@@ -84,7 +100,7 @@ func Source(module []byte) (*Program, bool, error) {
 	if p == nil || err != nil {
 		return nil, false, err
 	}
-	return &Program{*p}, true, nil
+	return &Program{*p, sync.OnceValue(func() *locations { return readMap(p.Map) })}, true, nil
 }
 
 // Call runs an export to its end: until its promise is settled and no job is left. The instance must be as Boot left it. The
@@ -111,7 +127,7 @@ func (p *Program) Call(ctx context.Context, in *Instance, export string) error {
 	}
 	switch {
 	case in.thrown != nil:
-		return in.thrown
+		return p.located(in.thrown)
 	case !in.settled:
 		return &Exception{Message: "the promise of " + export + " never settles: it waits for something, and nothing is left that could happen; only capabilities can be waited for"}
 	}

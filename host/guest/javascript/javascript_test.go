@@ -226,10 +226,26 @@ func TestURLSearchParams_IsThatOfTheWeb(t *testing.T) {
 }
 
 func TestBoot_IsDeterministic(t *testing.T) {
-	const source = `const now = Date.now(), x = Math.random(); export const frigg_a = () => ({ now, x })`
-	a, b := booted(t, source, "frigg_a"), booted(t, source, "frigg_a")
-	if !bytes.Equal(a.Image, b.Image) || a.Stack != b.Stack {
-		t.Error("two boots differ")
+	program := quickjs.New([]string{"frigg_a"}, `const now = Date.now(), x = Math.random(), id = crypto.randomUUID(), m = new Map([[{}, 1]]);
+		export const frigg_a = async () => ({ now, x, id, all: [Math.random(), m.size] })`)
+	first := javascripttest.Boot(t, program)
+	said := first.Said("frigg_a", "{}")
+	for name, machine := range map[string]*javascripttest.Machine{
+		"again": javascripttest.Stoppable(), "another compiler": javascripttest.Fast(), "interpreter": javascripttest.Interpreter(),
+	} {
+		g, err := javascripttest.Load(t, machine, program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(first.Image, g.Image) || first.Stack != g.Stack {
+			t.Errorf("%s: another memory", name)
+		}
+		if got := g.Said("frigg_a", "{}"); got != said {
+			t.Errorf("%s: %s, not %s", name, got, said)
+		}
+		if !bytes.Equal(first.Memory(), g.Memory()) {
+			t.Errorf("%s: another memory after a call", name)
+		}
 	}
 }
 

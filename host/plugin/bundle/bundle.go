@@ -16,6 +16,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/guest/javascript/quickjs"
+	"github.com/frigg-host/frigg-host/plugins/sdk/typescript"
 )
 
 // exportPrefix starts the names that the host knows; all else that an entry exports is for its own tests.
@@ -61,10 +62,13 @@ func Build(entry string) (*quickjs.Program, error) {
 		Charset:       api.CharsetUTF8,
 		LegalComments: api.LegalCommentsInline,
 		Metafile:      true,
-		LogLevel:      api.LogLevelSilent,
-		LogLimit:      maxErrors,
-		TsconfigRaw:   `{"compilerOptions":{"verbatimModuleSyntax":false}}`, // and no file
-		Plugins:       []api.Plugin{{Name: "files", Setup: files.setup}},
+		Sourcemap:     api.SourceMapExternal,
+		// The map is for places, not for the text of the files.
+		SourcesContent: api.SourcesContentExclude,
+		LogLevel:       api.LogLevelSilent,
+		LogLimit:       maxErrors,
+		TsconfigRaw:    `{"compilerOptions":{"verbatimModuleSyntax":false}}`, // and no file
+		Plugins:        []api.Plugin{{Name: "files", Setup: files.setup}},
 	})
 	if len(result.Errors) > 0 {
 		return nil, fault.New(fault.Invalid, "bundle.Build", "%s", problems(result.Errors))
@@ -76,9 +80,19 @@ func Build(entry string) (*quickjs.Program, error) {
 	if len(exports) == 0 {
 		return nil, fault.New(fault.Invalid, "bundle.Build", "%s: it exports no function of the contract; export frigg_handle_event, for example", filepath.Base(entry))
 	}
-	p := quickjs.New(exports, string(result.OutputFiles[0].Contents))
+	p := quickjs.New(exports, "")
+	for _, f := range result.OutputFiles {
+		if strings.HasSuffix(f.Path, ".map") {
+			p.Map = names.Replace(string(f.Contents))
+		} else {
+			p.Source = string(f.Contents)
+		}
+	}
 	return &p, nil
 }
+
+// names turns esbuild's names of files in a map into those that authors know.
+var names = strings.NewReplacer(`"`+inProject+`:`, `"`, `"`+inSDK+`:`, `"`+typescript.Name+`/`)
 
 // exportsOf are the names that the entry exports, as esbuild describes them.
 func exportsOf(metafile string) ([]string, error) {

@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/guest/javascript"
 	"github.com/frigg-host/frigg-host/host/guest/javascript/javascripttest"
 	"github.com/frigg-host/frigg-host/host/plugin/bundle"
 )
@@ -103,6 +105,31 @@ func TestBuild_ASDKOfTheProjectGoesFirst(t *testing.T) {
 	})
 	if got != `{"value":"own"}` {
 		t.Error(got)
+	}
+}
+
+func TestBuild_ExceptionsSayWhereInTheAuthorsFiles(t *testing.T) {
+	t.Parallel()
+	dir := project(t, map[string]string{
+		"app.ts":      "import { storage } from '@frigg-host/sdk';\nimport { boom } from './lib/boom';\n\ninterface A {\n  a: 1;\n}\n\nexport const frigg_a = async (a: A) => {\n  await storage.get('x');\n  boom(a);\n};",
+		"lib/boom.ts": "// A comment\ntype B = string;\n\nexport function boom(x: unknown) {\n  throw new RangeError('boom');\n}",
+	})
+	p, err := bundle.Build(filepath.Join(dir, "app.ts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(p.Map, dir) || strings.Contains(p.Source, dir) {
+		t.Error("a path of this machine is in the program")
+	}
+	g := javascripttest.Boot(t, *p)
+	_, err = g.Call("frigg_a", `{}`, nil)
+	var e *javascript.Exception
+	if !errors.As(err, &e) || !strings.Contains(e.Stack, "boom (lib/boom.ts:5)") || !strings.Contains(e.Stack, "frigg_a (app.ts:10)") {
+		t.Error(err)
+	}
+	_, err = g.Call("frigg_a", `{}`, func(string, string) string { return "no JSON" })
+	if !errors.As(err, &e) || !strings.Contains(e.Stack, "call (@frigg-host/sdk/frigg.ts:") {
+		t.Error(err)
 	}
 }
 

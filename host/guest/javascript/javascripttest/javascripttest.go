@@ -23,18 +23,19 @@ type Machine struct {
 	code    wazero.CompiledModule
 }
 
-// Machines are shared, since compiling takes a while. Calls on the one end with their context; the other is as fast as an
-// engine that counts fuel.
+// Machines are shared, since compiling takes a while. Calls on Stoppable end with their context; Fast is as fast as an engine
+// that counts fuel.
 var (
-	Stoppable = sync.OnceValue(func() *Machine { return newMachine(true) })
-	Fast      = sync.OnceValue(func() *Machine { return newMachine(false) })
+	Stoppable   = sync.OnceValue(func() *Machine { return newMachine(wazero.NewRuntimeConfig().WithCloseOnContextDone(true)) })
+	Fast        = sync.OnceValue(func() *Machine { return newMachine(wazero.NewRuntimeConfig()) })
+	Interpreter = sync.OnceValue(func() *Machine { return newMachine(wazero.NewRuntimeConfigInterpreter()) })
 )
 
 const memoryPages = 1024
 
-func newMachine(stoppable bool) *Machine {
+func newMachine(config wazero.RuntimeConfig) *Machine {
 	ctx := context.Background()
-	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(memoryPages).WithCloseOnContextDone(stoppable))
+	rt := wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(memoryPages))
 	env := rt.NewHostModuleBuilder(javascript.Module)
 	for _, f := range javascript.Functions() {
 		env.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(f.Run), types(f.Params), types(f.Results)).Export(f.Name)

@@ -17,7 +17,7 @@ const Section = "frigg:javascript"
 
 // Bounds of a program.
 const (
-	MaxSourceBytes = 16 << 20
+	MaxSourceBytes = 16 << 20 // also of the map
 	MaxExports     = 64
 	maxExportBytes = 64
 	maxHeaderBytes = 16 << 10
@@ -32,12 +32,15 @@ type Program struct {
 	Exports []string
 	// Source is an ECMAScript module without imports, in UTF-8.
 	Source string
+	// Map says which lines of which files Source is from: a source map (ECMA-426), or nothing. It is not judged here.
+	Map string
 }
 
-// header is the first line of a section, as JSON; behind it follows the source.
+// header is the first line of a section, as JSON; behind it follow the source and the map.
 type header struct {
-	Version int      `json:"version"`
-	Exports []string `json:"exports"`
+	Version     int      `json:"version"`
+	Exports     []string `json:"exports"`
+	SourceBytes int      `json:"source_bytes"`
 }
 
 // Encode writes the section. It fails for what Decode would refuse.
@@ -45,11 +48,11 @@ func (p Program) Encode() ([]byte, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	head, err := json.Marshal(header{version, p.Exports})
+	head, err := json.Marshal(header{version, p.Exports, len(p.Source)})
 	if err != nil {
 		return nil, err
 	}
-	return append(append(head, '\n'), p.Source...), nil
+	return slices.Concat(head, []byte("\n"), []byte(p.Source), []byte(p.Map)), nil
 }
 
 // Decode reads a section strictly: an unknown field or version is an error.
@@ -62,11 +65,14 @@ func Decode(section []byte) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	source := section[end+1:]
-	if len(source) > MaxSourceBytes {
-		return nil, tooLong(len(source))
+	rest := section[end+1:]
+	switch n := h.SourceBytes; {
+	case n < 0 || n > len(rest):
+		return nil, fmt.Errorf("its program should have %d bytes, and %d are there", n, len(rest))
+	case n > MaxSourceBytes || len(rest)-n > MaxSourceBytes:
+		return nil, tooLong(max(n, len(rest)-n))
 	}
-	p := &Program{Exports: h.Exports, Source: string(source)}
+	p := &Program{Exports: h.Exports, Source: string(rest[:h.SourceBytes]), Map: string(rest[h.SourceBytes:])}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -90,14 +96,14 @@ func decodeHeader(line []byte) (*header, error) {
 }
 
 func tooLong(n int) error {
-	return fmt.Errorf("the program has %d bytes, at most %d are allowed", n, MaxSourceBytes)
+	return fmt.Errorf("the program or its map has %d bytes, at most %d are allowed", n, MaxSourceBytes)
 }
 
 func (p Program) check() error {
 	switch {
-	case len(p.Source) > MaxSourceBytes:
-		return tooLong(len(p.Source))
-	case !utf8.ValidString(p.Source):
+	case len(p.Source) > MaxSourceBytes || len(p.Map) > MaxSourceBytes:
+		return tooLong(max(len(p.Source), len(p.Map)))
+	case !utf8.ValidString(p.Source) || !utf8.ValidString(p.Map):
 		return errors.New("the program is not UTF-8")
 	case len(p.Exports) == 0:
 		return errors.New("the program exports nothing")
@@ -172,5 +178,7 @@ func sorted(names []string) []string {
 	return slices.Compact(names)
 }
 
-// New makes a program of exports in any order.
-func New(exports []string, source string) Program { return Program{sorted(exports), source} }
+// New makes a program of exports in any order, without a map.
+func New(exports []string, source string) Program {
+	return Program{Exports: sorted(exports), Source: source}
+}

@@ -47,12 +47,24 @@ func TestEngine_IsWhatTheChecksumsSay(t *testing.T) {
 
 func TestModule_CanBeReadBack(t *testing.T) {
 	t.Parallel()
+	mapped := sample
+	mapped.Map = `{"version":3}`
+	for _, p := range []Program{sample, mapped} {
+		module, err := p.Module()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(module)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&p, got); diff != "" {
+			t.Error(diff)
+		}
+	}
 	got, err := Read(packed(t))
 	if err != nil {
 		t.Fatal(err)
-	}
-	if diff := cmp.Diff(&sample, got); diff != "" {
-		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"frigg_a", "frigg_b"}, got.Exports); diff != "" {
 		t.Error(diff)
@@ -126,8 +138,12 @@ func TestDecode_IsStrict(t *testing.T) {
 		"unsorted":       {`{"version":1,"exports":["b","a"]}` + "\n", "not sorted"},
 		"twice":          {`{"version":1,"exports":["a","a"]}` + "\n", "not sorted"},
 		"too many":       {`{"version":1,"exports":["a"` + strings.Repeat(`,"a"`, MaxExports) + "]}\n", "exports 65"},
-		"no UTF-8":       {`{"version":1,"exports":["a"]}` + "\n\xff", "not UTF-8"},
-		"long":           {`{"version":1,"exports":["a"]}` + "\n" + strings.Repeat("x", MaxSourceBytes+1), "at most"},
+		"no UTF-8":       {`{"version":1,"exports":["a"],"source_bytes":1}` + "\n\xff", "not UTF-8"},
+		"map no UTF-8":   {`{"version":1,"exports":["a"]}` + "\n\xff", "not UTF-8"},
+		"long":           {`{"version":1,"exports":["a"],"source_bytes":16777217}` + "\n" + strings.Repeat("x", MaxSourceBytes+1), "at most"},
+		"long map":       {`{"version":1,"exports":["a"]}` + "\n" + strings.Repeat("x", MaxSourceBytes+1), "at most"},
+		"cut":            {`{"version":1,"exports":["a"],"source_bytes":3}` + "\nxy", "3 bytes, and 2 are there"},
+		"negative":       {`{"version":1,"exports":["a"],"source_bytes":-1}` + "\nxy", "-1 bytes"},
 		"wrong type":     {`{"version":"1","exports":["a"]}` + "\n", "header"},
 		"long name":      {`{"version":1,"exports":["` + strings.Repeat("a", 65) + `"]}` + "\n", "cannot be the name"},
 		"exports absent": {`{"version":1}` + "\n", "exports nothing"},
