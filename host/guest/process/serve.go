@@ -19,7 +19,7 @@ import (
 // end.
 func Serve(in io.Reader, out io.Writer) error {
 	s := &server{
-		out: out, frames: newFrames(in, func(kind, uint64) (room, error) {
+		out: pollable(out), frames: newFrames(pollable(in), func(kind, uint64) (room, error) {
 			return room{meta: maxReady, body: maxBody, wanted: true}, nil // the parent is trusted
 		}),
 		cancels: map[uint64]context.CancelFunc{}, asking: map[uint64]chan frame{},
