@@ -1,25 +1,26 @@
 package abi
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
 )
 
 // Messages are written and read without reflection by AppendJSON and ReadJSON, which are generated: reflection is what a
-// guest spends most of a short call on. Both do the ordinary and leave the rest to encoding/json: they report false where
-// they do not know exactly what it would do, and what they report true for is what it does, but that names of fields must
-// match in case.
+// guest spends most of a short call on. Both do the ordinary and leave the rest to encoding/json: what they report true for
+// is what it would do, and they report false for all else, and for what is large, deep or twice.
 
 // Decodable is a message of the contract that travels between host and guests.
 type Decodable interface {
 	// ReadJSON sets the message to what text says, and reports whether it could; if not, the message is zero and
-	// encoding/json has the word. Raw values are parts of text.
+	// encoding/json has the word. Nothing in the message is a part of text.
 	ReadJSON(text []byte) bool
 	readFrom(*scanner)
 }
@@ -30,22 +31,20 @@ func ReadAnswer(text []byte, value Decodable) (f *Fault, ok bool) {
 	s := scanner{text: text, room: maxRead}
 	hasValue := false
 	if s.open('{') {
+		var seen uint64
 		for first := true; s.more('}', first); first = false {
-			switch string(s.key()) {
+			switch name := s.key(); string(name) {
 			case "value":
-				if hasValue || s.peek() == 'n' {
+				s.once(&seen, 0)
+				if hasValue = true; s.peek() == 'n' {
 					s.bad = true
-					break
 				}
-				hasValue = true
 				value.readFrom(&s)
 			case "fault":
-				if f != nil {
-					s.bad = true
-				}
+				s.once(&seen, 1)
 				readPointer(&s, &f, (*Fault).readFrom)
 			default:
-				s.skip()
+				s.unknown(name, "value", "fault")
 			}
 		}
 	}
@@ -60,20 +59,17 @@ func ReadAnswer(text []byte, value Decodable) (f *Fault, ok bool) {
 func OpenAnswer(text []byte) (value json.RawMessage, f *Fault, ok bool) {
 	s := scanner{text: text, room: maxRead}
 	if s.open('{') {
+		var seen uint64
 		for first := true; s.more('}', first); first = false {
-			switch string(s.key()) {
+			switch name := s.key(); string(name) {
 			case "value":
-				if value != nil {
-					s.bad = true
-				}
-				readRaw(&s, &value)
+				s.once(&seen, 0)
+				value = s.raw()
 			case "fault":
-				if f != nil {
-					s.bad = true
-				}
+				s.once(&seen, 1)
 				readPointer(&s, &f, (*Fault).readFrom)
 			default:
-				s.skip()
+				s.unknown(name, "value", "fault")
 			}
 		}
 	}
@@ -84,8 +80,10 @@ func OpenAnswer(text []byte) (value json.RawMessage, f *Fault, ok bool) {
 }
 
 const (
-	// maxRead is how many elements and entries are read before encoding/json is asked, whose users may measure first.
-	maxRead = 1 << 16
+	// maxRead is how many bytes elements and entries take before encoding/json is asked, whose users may measure first.
+	maxRead = 128 << 10
+	// entryRead is about what an entry of a map takes beside its value.
+	entryRead = 48
 	// maxReadDepth is how deep values are nested before encoding/json is asked.
 	maxReadDepth = 100
 )
@@ -95,7 +93,7 @@ type scanner struct {
 	text  []byte
 	at    int
 	depth int
-	room  int
+	room  int // bytes that elements and entries may still take
 	bad   bool
 }
 
@@ -145,10 +143,32 @@ func (s *scanner) more(end byte, first bool) bool {
 		s.bad = true
 		return false
 	}
-	if s.room--; s.room < 0 {
+	return true
+}
+
+// spend takes room.
+func (s *scanner) spend(n uintptr) {
+	if s.room -= int(n); s.room < 0 {
 		s.bad = true
 	}
-	return !s.bad
+}
+
+// once notes that a field of a message is there.
+func (s *scanner) once(seen *uint64, field int) {
+	if *seen&(1<<field) != 0 {
+		s.bad = true
+	}
+	*seen |= 1 << field
+}
+
+// unknown goes past a member that is none of these fields. encoding/json would take one in other letters for the field.
+func (s *scanner) unknown(name []byte, fields ...string) {
+	for _, f := range fields {
+		if strings.EqualFold(string(name), f) {
+			s.bad = true
+		}
+	}
+	s.skip()
 }
 
 // end reports that the text is over and was right.
@@ -188,8 +208,11 @@ func (s *scanner) string() (text []byte, own bool) {
 // unquote reads a text that begins at start and says something else than it is from i on. Halves of surrogate pairs and bytes
 // that are not UTF-8 become U+FFFD.
 func (s *scanner) unquote(start, i int) []byte {
-	out := append(make([]byte, 0, 2*(i-start)+64), s.text[start:i]...)
-	for run := 0; i < len(s.text); {
+	out := append(make([]byte, 0, 2*(i-start)+256), s.text[start:i]...)
+	for run, sized := 0, false; i < len(s.text); {
+		if !sized && cap(out)-len(out) < 2*stride { // it is long, and worth to look how long
+			out, sized = slices.Grow(out, textLen(s.text[i:])), true
+		}
 		c := s.text[i]
 		if stands[c] {
 			out = append(out, c)
@@ -231,6 +254,18 @@ func (s *scanner) unquote(start, i int) []byte {
 	}
 	s.bad = true
 	return nil
+}
+
+// textLen is how many bytes are in front of the quote that ends a text.
+func textLen(b []byte) int {
+	i := 0
+	for i < len(b) && b[i] != '"' {
+		if b[i] == '\\' {
+			i++
+		}
+		i++
+	}
+	return i
 }
 
 // unescaped is the character that a text begins with as \u, and how long it is: two of them may be a surrogate pair.
@@ -356,7 +391,7 @@ func (s *scanner) skip() {
 	case s.bad:
 	case c == '{':
 		s.at++
-		for first := true; s.moreRaw('}', first); first = false {
+		for first := true; s.more('}', first); first = false {
 			if s.pass(); !s.take(':') {
 				s.bad = true
 			}
@@ -364,7 +399,7 @@ func (s *scanner) skip() {
 		}
 	case c == '[':
 		s.at++
-		for first := true; s.moreRaw(']', first); first = false {
+		for first := true; s.more(']', first); first = false {
 			s.skip()
 		}
 	case c == '"':
@@ -378,16 +413,6 @@ func (s *scanner) skip() {
 	default:
 		s.number()
 	}
-}
-
-// moreRaw is more where nothing is kept.
-func (s *scanner) moreRaw(end byte, first bool) bool {
-	s.room++
-	if s.more(end, first) {
-		return true
-	}
-	s.room--
-	return false
 }
 
 func (s *scanner) literal(word string) {
@@ -500,13 +525,16 @@ func readBytes(s *scanner, to *[]byte) {
 	*to = out[:n]
 }
 
-func readRaw(s *scanner, to *json.RawMessage) {
+func readRaw(s *scanner, to *json.RawMessage) { *to = bytes.Clone(s.raw()) }
+
+// raw goes past a value and returns it as it is written.
+func (s *scanner) raw() []byte {
 	s.peek()
 	start := s.at
-	s.skip()
-	if !s.bad {
-		*to = s.text[start:s.at:s.at]
+	if s.skip(); s.bad {
+		return nil
 	}
+	return s.text[start:s.at:s.at]
 }
 
 func readPointer[T any](s *scanner, to **T, read func(*T, *scanner)) {
@@ -527,6 +555,9 @@ func readList[T any](s *scanner, to *[]T, read func(*scanner, *T)) {
 	out := []T{}
 	for first := true; s.more(']', first); first = false {
 		var v T
+		if s.spend(unsafe.Sizeof(v)); s.bad {
+			return
+		}
 		read(s, &v)
 		out = append(out, v)
 	}
@@ -542,6 +573,9 @@ func readMap[T any](s *scanner, to *map[string]T, read func(*scanner, *T)) {
 	for first := true; s.more('}', first); first = false {
 		key := string(s.key())
 		var v T
+		if s.spend(unsafe.Sizeof(v) + entryRead); s.bad {
+			return
+		}
 		read(s, &v)
 		out[key] = v
 	}

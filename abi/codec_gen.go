@@ -20,14 +20,17 @@ func (m *Answer) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "value":
+			s.once(&seen, 0)
 			readRaw(s, &m.Value)
 		case "fault":
+			s.once(&seen, 1)
 			readPointer(s, &m.Fault, (*Fault).readFrom)
 		default:
-			s.skip()
+			s.unknown(name, "value", "fault")
 		}
 	}
 }
@@ -71,22 +74,29 @@ func (m *Fault) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "kind":
+			s.once(&seen, 0)
 			readText[FaultKind](s, &m.Kind)
 		case "side":
+			s.once(&seen, 1)
 			readText[FaultSide](s, &m.Side)
 		case "message":
+			s.once(&seen, 2)
 			readText[string](s, &m.Message)
 		case "retry_after_ms":
+			s.once(&seen, 3)
 			readInt(s, &m.RetryAfterMS)
 		case "halt":
+			s.once(&seen, 4)
 			readBool(s, &m.Halt)
 		case "status":
+			s.once(&seen, 5)
 			readInt(s, &m.Status)
 		default:
-			s.skip()
+			s.unknown(name, "kind", "side", "message", "retry_after_ms", "halt", "status")
 		}
 	}
 }
@@ -142,14 +152,17 @@ func (m *Form) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "json_schema":
+			s.once(&seen, 0)
 			readRaw(s, &m.JSONSchema)
 		case "ui_schema":
+			s.once(&seen, 1)
 			readRaw(s, &m.UISchema)
 		default:
-			s.skip()
+			s.unknown(name, "json_schema", "ui_schema")
 		}
 	}
 }
@@ -228,20 +241,26 @@ func (m *Action) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "name":
+			s.once(&seen, 0)
 			readText[string](s, &m.Name)
 		case "title":
+			s.once(&seen, 1)
 			readText[string](s, &m.Title)
 		case "description":
+			s.once(&seen, 2)
 			readText[string](s, &m.Description)
 		case "kind":
+			s.once(&seen, 3)
 			readText[ActionKind](s, &m.Kind)
 		case "has_form":
+			s.once(&seen, 4)
 			readBool(s, &m.HasForm)
 		default:
-			s.skip()
+			s.unknown(name, "name", "title", "description", "kind", "has_form")
 		}
 	}
 }
@@ -293,20 +312,26 @@ func (m *Connection) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "entity_id":
+			s.once(&seen, 0)
 			readText[string](s, &m.EntityID)
 		case "external_id":
+			s.once(&seen, 1)
 			readText[string](s, &m.ExternalID)
 		case "name":
+			s.once(&seen, 2)
 			readText[string](s, &m.Name)
 		case "details":
+			s.once(&seen, 3)
 			readRaw(s, &m.Details)
 		case "values":
+			s.once(&seen, 4)
 			readMap(s, &m.Values, readText[string])
 		default:
-			s.skip()
+			s.unknown(name, "entity_id", "external_id", "name", "details", "values")
 		}
 	}
 }
@@ -362,22 +387,29 @@ func (m *Entity) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "id":
+			s.once(&seen, 0)
 			readText[string](s, &m.ID)
 		case "role":
+			s.once(&seen, 1)
 			readText[string](s, &m.Role)
 		case "module":
+			s.once(&seen, 2)
 			readText[string](s, &m.Module)
 		case "external_id":
+			s.once(&seen, 3)
 			readText[string](s, &m.ExternalID)
 		case "name":
+			s.once(&seen, 4)
 			readText[string](s, &m.Name)
 		case "details":
+			s.once(&seen, 5)
 			readRaw(s, &m.Details)
 		default:
-			s.skip()
+			s.unknown(name, "id", "role", "module", "external_id", "name", "details")
 		}
 	}
 }
@@ -431,20 +463,26 @@ func (m *Integration) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "id":
+			s.once(&seen, 0)
 			readText[string](s, &m.ID)
 		case "status":
+			s.once(&seen, 1)
 			readText[Status](s, &m.Status)
 		case "version":
+			s.once(&seen, 2)
 			readText[string](s, &m.Version)
 		case "config":
+			s.once(&seen, 3)
 			readRaw(s, &m.Config)
 		case "entities":
+			s.once(&seen, 4)
 			readList(s, &m.Entities, func(s *scanner, v *Entity) { v.readFrom(s) })
 		default:
-			s.skip()
+			s.unknown(name, "id", "status", "version", "config", "entities")
 		}
 	}
 }
@@ -492,16 +530,20 @@ func (m *Delivery) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "id":
+			s.once(&seen, 0)
 			readText[string](s, &m.ID)
 		case "attempt":
+			s.once(&seen, 1)
 			readInt(s, &m.Attempt)
 		case "last":
+			s.once(&seen, 2)
 			readBool(s, &m.Last)
 		default:
-			s.skip()
+			s.unknown(name, "id", "attempt", "last")
 		}
 	}
 }
@@ -545,14 +587,17 @@ func (m *IdentifyInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "connection":
+			s.once(&seen, 0)
 			m.Connection.readFrom(s)
 		case "callback":
+			s.once(&seen, 1)
 			readMap(s, &m.Callback, readText[string])
 		default:
-			s.skip()
+			s.unknown(name, "connection", "callback")
 		}
 	}
 }
@@ -594,12 +639,14 @@ func (m *IdentifyOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "accounts":
+			s.once(&seen, 0)
 			readList(s, &m.Accounts, func(s *scanner, v *Account) { v.readFrom(s) })
 		default:
-			s.skip()
+			s.unknown(name, "accounts")
 		}
 	}
 }
@@ -637,18 +684,23 @@ func (m *Account) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "external_id":
+			s.once(&seen, 0)
 			readText[string](s, &m.ExternalID)
 		case "sub_type":
+			s.once(&seen, 1)
 			readText[string](s, &m.SubType)
 		case "name":
+			s.once(&seen, 2)
 			readText[string](s, &m.Name)
 		case "details":
+			s.once(&seen, 3)
 			readRaw(s, &m.Details)
 		default:
-			s.skip()
+			s.unknown(name, "external_id", "sub_type", "name", "details")
 		}
 	}
 }
@@ -698,12 +750,14 @@ func (m *TestAuthInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "connection":
+			s.once(&seen, 0)
 			m.Connection.readFrom(s)
 		default:
-			s.skip()
+			s.unknown(name, "connection")
 		}
 	}
 }
@@ -741,14 +795,17 @@ func (m *TestAuthOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "outcome":
+			s.once(&seen, 0)
 			readText[AuthOutcome](s, &m.Outcome)
 		case "message":
+			s.once(&seen, 1)
 			readText[string](s, &m.Message)
 		default:
-			s.skip()
+			s.unknown(name, "outcome", "message")
 		}
 	}
 }
@@ -790,14 +847,17 @@ func (m *EntityFormInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "connection":
+			s.once(&seen, 0)
 			m.Connection.readFrom(s)
 		case "input":
+			s.once(&seen, 1)
 			readRaw(s, &m.Input)
 		default:
-			s.skip()
+			s.unknown(name, "connection", "input")
 		}
 	}
 }
@@ -839,16 +899,20 @@ func (m *MethodInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "method":
+			s.once(&seen, 0)
 			readText[string](s, &m.Method)
 		case "args":
+			s.once(&seen, 1)
 			readRaw(s, &m.Args)
 		case "connection":
+			s.once(&seen, 2)
 			m.Connection.readFrom(s)
 		default:
-			s.skip()
+			s.unknown(name, "method", "args", "connection")
 		}
 	}
 }
@@ -892,12 +956,14 @@ func (m *MethodOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "value":
+			s.once(&seen, 0)
 			readRaw(s, &m.Value)
 		default:
-			s.skip()
+			s.unknown(name, "value")
 		}
 	}
 }
@@ -937,18 +1003,23 @@ func (m *ReconcileInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "connection":
+			s.once(&seen, 0)
 			m.Connection.readFrom(s)
 		case "request":
+			s.once(&seen, 1)
 			m.Request.readFrom(s)
 		case "idempotency_key":
+			s.once(&seen, 2)
 			readText[string](s, &m.IdempotencyKey)
 		case "sent_at_ms":
+			s.once(&seen, 3)
 			readInt(s, &m.SentAtMS)
 		default:
-			s.skip()
+			s.unknown(name, "connection", "request", "idempotency_key", "sent_at_ms")
 		}
 	}
 }
@@ -994,14 +1065,17 @@ func (m *ReconcileOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "happened":
+			s.once(&seen, 0)
 			readBool(s, &m.Happened)
 		case "response":
+			s.once(&seen, 1)
 			readPointer(s, &m.Response, (*HTTPResponse).readFrom)
 		default:
-			s.skip()
+			s.unknown(name, "happened", "response")
 		}
 	}
 }
@@ -1043,18 +1117,23 @@ func (m *EventInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "event":
+			s.once(&seen, 0)
 			readText[string](s, &m.Event)
 		case "data":
+			s.once(&seen, 1)
 			readRaw(s, &m.Data)
 		case "integration":
+			s.once(&seen, 2)
 			m.Integration.readFrom(s)
 		case "delivery":
+			s.once(&seen, 3)
 			m.Delivery.readFrom(s)
 		default:
-			s.skip()
+			s.unknown(name, "event", "data", "integration", "delivery")
 		}
 	}
 }
@@ -1100,12 +1179,14 @@ func (m *EventOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "value":
+			s.once(&seen, 0)
 			readRaw(s, &m.Value)
 		default:
-			s.skip()
+			s.unknown(name, "value")
 		}
 	}
 }
@@ -1145,26 +1226,35 @@ func (m *WebhookEvent) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "webhook":
+			s.once(&seen, 0)
 			readText[string](s, &m.Webhook)
 		case "event":
+			s.once(&seen, 1)
 			readText[string](s, &m.Event)
 		case "id":
+			s.once(&seen, 2)
 			readText[string](s, &m.ID)
 		case "headers":
+			s.once(&seen, 3)
 			readMap(s, &m.Headers, readText[string])
 		case "query":
+			s.once(&seen, 4)
 			readMap(s, &m.Query, readText[string])
 		case "text":
+			s.once(&seen, 5)
 			readText[string](s, &m.Text)
 		case "bytes":
+			s.once(&seen, 6)
 			readBytes(s, &m.Bytes)
 		case "received_at_ms":
+			s.once(&seen, 7)
 			readInt(s, &m.ReceivedAtMS)
 		default:
-			s.skip()
+			s.unknown(name, "webhook", "event", "id", "headers", "query", "text", "bytes", "received_at_ms")
 		}
 	}
 }
@@ -1228,16 +1318,20 @@ func (m *WebhookInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "webhook":
+			s.once(&seen, 0)
 			m.Webhook.readFrom(s)
 		case "secret":
+			s.once(&seen, 1)
 			readText[string](s, &m.Secret)
 		case "integration":
+			s.once(&seen, 2)
 			m.Integration.readFrom(s)
 		default:
-			s.skip()
+			s.unknown(name, "webhook", "secret", "integration")
 		}
 	}
 }
@@ -1281,18 +1375,23 @@ func (m *WebhookOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "reply":
+			s.once(&seen, 0)
 			readPointer(s, &m.Reply, (*HTTPReply).readFrom)
 		case "drop":
+			s.once(&seen, 1)
 			readBool(s, &m.Drop)
 		case "event":
+			s.once(&seen, 2)
 			readText[string](s, &m.Event)
 		case "id":
+			s.once(&seen, 3)
 			readText[string](s, &m.ID)
 		default:
-			s.skip()
+			s.unknown(name, "reply", "drop", "event", "id")
 		}
 	}
 }
@@ -1344,16 +1443,20 @@ func (m *FormInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "integration":
+			s.once(&seen, 0)
 			m.Integration.readFrom(s)
 		case "action":
+			s.once(&seen, 1)
 			readText[string](s, &m.Action)
 		case "input":
+			s.once(&seen, 2)
 			readRaw(s, &m.Input)
 		default:
-			s.skip()
+			s.unknown(name, "integration", "action", "input")
 		}
 	}
 }
@@ -1399,14 +1502,17 @@ func (m *ListActionsInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "integration":
+			s.once(&seen, 0)
 			m.Integration.readFrom(s)
 		case "kind":
+			s.once(&seen, 1)
 			readText[ActionKind](s, &m.Kind)
 		default:
-			s.skip()
+			s.unknown(name, "integration", "kind")
 		}
 	}
 }
@@ -1448,12 +1554,14 @@ func (m *ListActionsOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "actions":
+			s.once(&seen, 0)
 			readList(s, &m.Actions, func(s *scanner, v *Action) { v.readFrom(s) })
 		default:
-			s.skip()
+			s.unknown(name, "actions")
 		}
 	}
 }
@@ -1491,16 +1599,20 @@ func (m *ActionInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "action":
+			s.once(&seen, 0)
 			readText[string](s, &m.Action)
 		case "input":
+			s.once(&seen, 1)
 			readRaw(s, &m.Input)
 		case "integration":
+			s.once(&seen, 2)
 			m.Integration.readFrom(s)
 		default:
-			s.skip()
+			s.unknown(name, "action", "input", "integration")
 		}
 	}
 }
@@ -1544,12 +1656,14 @@ func (m *ActionOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "value":
+			s.once(&seen, 0)
 			readRaw(s, &m.Value)
 		default:
-			s.skip()
+			s.unknown(name, "value")
 		}
 	}
 }
@@ -1589,12 +1703,14 @@ func (m *ValidateConfigInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "integration":
+			s.once(&seen, 0)
 			m.Integration.readFrom(s)
 		default:
-			s.skip()
+			s.unknown(name, "integration")
 		}
 	}
 }
@@ -1632,14 +1748,17 @@ func (m *ValidateConfigOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "problems":
+			s.once(&seen, 0)
 			readList(s, &m.Problems, func(s *scanner, v *ConfigProblem) { v.readFrom(s) })
 		case "missing":
+			s.once(&seen, 1)
 			readBool(s, &m.Missing)
 		default:
-			s.skip()
+			s.unknown(name, "problems", "missing")
 		}
 	}
 }
@@ -1683,14 +1802,17 @@ func (m *ConfigProblem) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "field":
+			s.once(&seen, 0)
 			readText[string](s, &m.Field)
 		case "message":
+			s.once(&seen, 1)
 			readText[string](s, &m.Message)
 		default:
-			s.skip()
+			s.unknown(name, "field", "message")
 		}
 	}
 }
@@ -1732,28 +1854,38 @@ func (m *RouteInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "event":
+			s.once(&seen, 0)
 			readText[string](s, &m.Event)
 		case "method":
+			s.once(&seen, 1)
 			readText[string](s, &m.Method)
 		case "path":
+			s.once(&seen, 2)
 			readText[string](s, &m.Path)
 		case "params":
+			s.once(&seen, 3)
 			readMap(s, &m.Params, readText[string])
 		case "query":
+			s.once(&seen, 4)
 			readMap(s, &m.Query, func(s *scanner, v *[]string) { readList(s, v, readText[string]) })
 		case "headers":
+			s.once(&seen, 5)
 			readMap(s, &m.Headers, readText[string])
 		case "text":
+			s.once(&seen, 6)
 			readText[string](s, &m.Text)
 		case "bytes":
+			s.once(&seen, 7)
 			readBytes(s, &m.Bytes)
 		case "integration":
+			s.once(&seen, 8)
 			readPointer(s, &m.Integration, (*Integration).readFrom)
 		default:
-			s.skip()
+			s.unknown(name, "event", "method", "path", "params", "query", "headers", "text", "bytes", "integration")
 		}
 	}
 }
@@ -1819,18 +1951,23 @@ func (m *HTTPReply) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "status":
+			s.once(&seen, 0)
 			readInt(s, &m.Status)
 		case "headers":
+			s.once(&seen, 1)
 			readMap(s, &m.Headers, readText[string])
 		case "text":
+			s.once(&seen, 2)
 			readText[string](s, &m.Text)
 		case "bytes":
+			s.once(&seen, 3)
 			readBytes(s, &m.Bytes)
 		default:
-			s.skip()
+			s.unknown(name, "status", "headers", "text", "bytes")
 		}
 	}
 }
@@ -1882,14 +2019,17 @@ func (m *MigrateInput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "integration":
+			s.once(&seen, 0)
 			m.Integration.readFrom(s)
 		case "from":
+			s.once(&seen, 1)
 			readText[string](s, &m.From)
 		default:
-			s.skip()
+			s.unknown(name, "integration", "from")
 		}
 	}
 }
@@ -1929,12 +2069,14 @@ func (m *MigrateOutput) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "config":
+			s.once(&seen, 0)
 			readRaw(s, &m.Config)
 		default:
-			s.skip()
+			s.unknown(name, "config")
 		}
 	}
 }
@@ -1972,42 +2114,59 @@ func (m *HTTPRequest) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "role":
+			s.once(&seen, 0)
 			readText[string](s, &m.Role)
 		case "method":
+			s.once(&seen, 1)
 			readText[string](s, &m.Method)
 		case "url":
+			s.once(&seen, 2)
 			readText[string](s, &m.URL)
 		case "query":
+			s.once(&seen, 3)
 			readMap(s, &m.Query, func(s *scanner, v *[]string) { readList(s, v, readText[string]) })
 		case "headers":
+			s.once(&seen, 4)
 			readMap(s, &m.Headers, readText[string])
 		case "json":
+			s.once(&seen, 5)
 			readRaw(s, &m.JSON)
 		case "form":
+			s.once(&seen, 6)
 			readList(s, &m.Form, func(s *scanner, v *Pair) { v.readFrom(s) })
 		case "parts":
+			s.once(&seen, 7)
 			readList(s, &m.Parts, func(s *scanner, v *Part) { v.readFrom(s) })
 		case "text":
+			s.once(&seen, 8)
 			readText[string](s, &m.Text)
 		case "bytes":
+			s.once(&seen, 9)
 			readBytes(s, &m.Bytes)
 		case "stream":
+			s.once(&seen, 10)
 			readInt(s, &m.Stream)
 		case "stream_response":
+			s.once(&seen, 11)
 			readBool(s, &m.StreamResponse)
 		case "timeout_ms":
+			s.once(&seen, 12)
 			readInt(s, &m.TimeoutMS)
 		case "without_credential":
+			s.once(&seen, 13)
 			readBool(s, &m.WithoutCredential)
 		case "idempotency_key":
+			s.once(&seen, 14)
 			readText[string](s, &m.IdempotencyKey)
 		case "raw_status":
+			s.once(&seen, 15)
 			readBool(s, &m.RawStatus)
 		default:
-			s.skip()
+			s.unknown(name, "role", "method", "url", "query", "headers", "json", "form", "parts", "text", "bytes", "stream", "stream_response", "timeout_ms", "without_credential", "idempotency_key", "raw_status")
 		}
 	}
 }
@@ -2105,14 +2264,17 @@ func (m *Pair) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "name":
+			s.once(&seen, 0)
 			readText[string](s, &m.Name)
 		case "value":
+			s.once(&seen, 1)
 			readText[string](s, &m.Value)
 		default:
-			s.skip()
+			s.unknown(name, "name", "value")
 		}
 	}
 }
@@ -2152,20 +2314,26 @@ func (m *Part) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "name":
+			s.once(&seen, 0)
 			readText[string](s, &m.Name)
 		case "file_name":
+			s.once(&seen, 1)
 			readText[string](s, &m.FileName)
 		case "content_type":
+			s.once(&seen, 2)
 			readText[string](s, &m.ContentType)
 		case "text":
+			s.once(&seen, 3)
 			readText[string](s, &m.Text)
 		case "bytes":
+			s.once(&seen, 4)
 			readBytes(s, &m.Bytes)
 		default:
-			s.skip()
+			s.unknown(name, "name", "file_name", "content_type", "text", "bytes")
 		}
 	}
 }
@@ -2219,22 +2387,29 @@ func (m *HTTPResponse) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "status":
+			s.once(&seen, 0)
 			readInt(s, &m.Status)
 		case "headers":
+			s.once(&seen, 1)
 			readMap(s, &m.Headers, func(s *scanner, v *[]string) { readList(s, v, readText[string]) })
 		case "text":
+			s.once(&seen, 2)
 			readText[string](s, &m.Text)
 		case "bytes":
+			s.once(&seen, 3)
 			readBytes(s, &m.Bytes)
 		case "stream":
+			s.once(&seen, 4)
 			readInt(s, &m.Stream)
 		case "url":
+			s.once(&seen, 5)
 			readText[string](s, &m.URL)
 		default:
-			s.skip()
+			s.unknown(name, "status", "headers", "text", "bytes", "stream", "url")
 		}
 	}
 }
@@ -2292,16 +2467,20 @@ func (m *ModuleCall) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "role":
+			s.once(&seen, 0)
 			readText[string](s, &m.Role)
 		case "method":
+			s.once(&seen, 1)
 			readText[string](s, &m.Method)
 		case "args":
+			s.once(&seen, 2)
 			readRaw(s, &m.Args)
 		default:
-			s.skip()
+			s.unknown(name, "role", "method", "args")
 		}
 	}
 }
@@ -2345,12 +2524,14 @@ func (m *ModuleValue) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "value":
+			s.once(&seen, 0)
 			readRaw(s, &m.Value)
 		default:
-			s.skip()
+			s.unknown(name, "value")
 		}
 	}
 }
@@ -2390,12 +2571,14 @@ func (m *StorageGet) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "key":
+			s.once(&seen, 0)
 			readText[string](s, &m.Key)
 		default:
-			s.skip()
+			s.unknown(name, "key")
 		}
 	}
 }
@@ -2433,14 +2616,17 @@ func (m *StorageValue) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "found":
+			s.once(&seen, 0)
 			readBool(s, &m.Found)
 		case "value":
+			s.once(&seen, 1)
 			readRaw(s, &m.Value)
 		default:
-			s.skip()
+			s.unknown(name, "found", "value")
 		}
 	}
 }
@@ -2482,14 +2668,17 @@ func (m *StoragePut) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "key":
+			s.once(&seen, 0)
 			readText[string](s, &m.Key)
 		case "value":
+			s.once(&seen, 1)
 			readRaw(s, &m.Value)
 		default:
-			s.skip()
+			s.unknown(name, "key", "value")
 		}
 	}
 }
@@ -2529,12 +2718,14 @@ func (m *StorageDelete) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "key":
+			s.once(&seen, 0)
 			readText[string](s, &m.Key)
 		default:
-			s.skip()
+			s.unknown(name, "key")
 		}
 	}
 }
@@ -2572,16 +2763,20 @@ func (m *StorageList) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "prefix":
+			s.once(&seen, 0)
 			readText[string](s, &m.Prefix)
 		case "after":
+			s.once(&seen, 1)
 			readText[string](s, &m.After)
 		case "limit":
+			s.once(&seen, 2)
 			readInt(s, &m.Limit)
 		default:
-			s.skip()
+			s.unknown(name, "prefix", "after", "limit")
 		}
 	}
 }
@@ -2629,14 +2824,17 @@ func (m *StorageKeys) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "keys":
+			s.once(&seen, 0)
 			readList(s, &m.Keys, readText[string])
 		case "more":
+			s.once(&seen, 1)
 			readBool(s, &m.More)
 		default:
-			s.skip()
+			s.unknown(name, "keys", "more")
 		}
 	}
 }
@@ -2678,14 +2876,17 @@ func (m *MappingGet) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "set":
+			s.once(&seen, 0)
 			readText[string](s, &m.Set)
 		case "source_id":
+			s.once(&seen, 1)
 			readText[string](s, &m.SourceID)
 		default:
-			s.skip()
+			s.unknown(name, "set", "source_id")
 		}
 	}
 }
@@ -2727,14 +2928,17 @@ func (m *MappingValue) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "found":
+			s.once(&seen, 0)
 			readBool(s, &m.Found)
 		case "value":
+			s.once(&seen, 1)
 			readRaw(s, &m.Value)
 		default:
-			s.skip()
+			s.unknown(name, "found", "value")
 		}
 	}
 }
@@ -2776,14 +2980,17 @@ func (m *MappingPut) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "entries":
+			s.once(&seen, 0)
 			readList(s, &m.Entries, func(s *scanner, v *MappingEntry) { v.readFrom(s) })
 		case "if_absent":
+			s.once(&seen, 1)
 			readBool(s, &m.IfAbsent)
 		default:
-			s.skip()
+			s.unknown(name, "entries", "if_absent")
 		}
 	}
 }
@@ -2825,16 +3032,20 @@ func (m *MappingEntry) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "set":
+			s.once(&seen, 0)
 			readText[string](s, &m.Set)
 		case "source_id":
+			s.once(&seen, 1)
 			readText[string](s, &m.SourceID)
 		case "value":
+			s.once(&seen, 2)
 			readRaw(s, &m.Value)
 		default:
-			s.skip()
+			s.unknown(name, "set", "source_id", "value")
 		}
 	}
 }
@@ -2878,12 +3089,14 @@ func (m *MappingPutResult) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "stored":
+			s.once(&seen, 0)
 			readBool(s, &m.Stored)
 		default:
-			s.skip()
+			s.unknown(name, "stored")
 		}
 	}
 }
@@ -2921,14 +3134,17 @@ func (m *MappingDelete) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "set":
+			s.once(&seen, 0)
 			readText[string](s, &m.Set)
 		case "source_id":
+			s.once(&seen, 1)
 			readText[string](s, &m.SourceID)
 		default:
-			s.skip()
+			s.unknown(name, "set", "source_id")
 		}
 	}
 }
@@ -2970,16 +3186,20 @@ func (m *MappingList) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "set":
+			s.once(&seen, 0)
 			readText[string](s, &m.Set)
 		case "after":
+			s.once(&seen, 1)
 			readText[string](s, &m.After)
 		case "limit":
+			s.once(&seen, 2)
 			readInt(s, &m.Limit)
 		default:
-			s.skip()
+			s.unknown(name, "set", "after", "limit")
 		}
 	}
 }
@@ -3027,14 +3247,17 @@ func (m *MappingEntries) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "entries":
+			s.once(&seen, 0)
 			readList(s, &m.Entries, func(s *scanner, v *MappingEntry) { v.readFrom(s) })
 		case "more":
+			s.once(&seen, 1)
 			readBool(s, &m.More)
 		default:
-			s.skip()
+			s.unknown(name, "entries", "more")
 		}
 	}
 }
@@ -3076,18 +3299,23 @@ func (m *QueueEnqueue) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "event":
+			s.once(&seen, 0)
 			readText[string](s, &m.Event)
 		case "data":
+			s.once(&seen, 1)
 			readRaw(s, &m.Data)
 		case "delay_ms":
+			s.once(&seen, 2)
 			readInt(s, &m.DelayMS)
 		case "unique_key":
+			s.once(&seen, 3)
 			readText[string](s, &m.UniqueKey)
 		default:
-			s.skip()
+			s.unknown(name, "event", "data", "delay_ms", "unique_key")
 		}
 	}
 }
@@ -3137,14 +3365,17 @@ func (m *QueueJob) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "id":
+			s.once(&seen, 0)
 			readText[string](s, &m.ID)
 		case "existed":
+			s.once(&seen, 1)
 			readBool(s, &m.Existed)
 		default:
-			s.skip()
+			s.unknown(name, "id", "existed")
 		}
 	}
 }
@@ -3186,16 +3417,20 @@ func (m *IntegrationUpdate) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "status":
+			s.once(&seen, 0)
 			readText[Status](s, &m.Status)
 		case "config":
+			s.once(&seen, 1)
 			readRaw(s, &m.Config)
 		case "messages":
+			s.once(&seen, 2)
 			readList(s, &m.Messages, func(s *scanner, v *Message) { v.readFrom(s) })
 		default:
-			s.skip()
+			s.unknown(name, "status", "config", "messages")
 		}
 	}
 }
@@ -3243,16 +3478,20 @@ func (m *Message) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "level":
+			s.once(&seen, 0)
 			readText[MessageLevel](s, &m.Level)
 		case "title":
+			s.once(&seen, 1)
 			readText[string](s, &m.Title)
 		case "message":
+			s.once(&seen, 2)
 			readText[string](s, &m.Message)
 		default:
-			s.skip()
+			s.unknown(name, "level", "title", "message")
 		}
 	}
 }
@@ -3296,12 +3535,14 @@ func (m *WebhookEndpoint) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "webhook":
+			s.once(&seen, 0)
 			readText[string](s, &m.Webhook)
 		default:
-			s.skip()
+			s.unknown(name, "webhook")
 		}
 	}
 }
@@ -3341,14 +3582,17 @@ func (m *WebhookAddress) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "url":
+			s.once(&seen, 0)
 			readText[string](s, &m.URL)
 		case "secret":
+			s.once(&seen, 1)
 			readText[string](s, &m.Secret)
 		default:
-			s.skip()
+			s.unknown(name, "url", "secret")
 		}
 	}
 }
@@ -3388,16 +3632,20 @@ func (m *HMACSign) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "secret":
+			s.once(&seen, 0)
 			readText[string](s, &m.Secret)
 		case "hash":
+			s.once(&seen, 1)
 			readText[HashAlgorithm](s, &m.Hash)
 		case "message":
+			s.once(&seen, 2)
 			readBytes(s, &m.Message)
 		default:
-			s.skip()
+			s.unknown(name, "secret", "hash", "message")
 		}
 	}
 }
@@ -3441,12 +3689,14 @@ func (m *HMACSignature) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "signature":
+			s.once(&seen, 0)
 			readBytes(s, &m.Signature)
 		default:
-			s.skip()
+			s.unknown(name, "signature")
 		}
 	}
 }
@@ -3484,18 +3734,23 @@ func (m *HMACVerify) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "secret":
+			s.once(&seen, 0)
 			readText[string](s, &m.Secret)
 		case "hash":
+			s.once(&seen, 1)
 			readText[HashAlgorithm](s, &m.Hash)
 		case "message":
+			s.once(&seen, 2)
 			readBytes(s, &m.Message)
 		case "signature":
+			s.once(&seen, 3)
 			readBytes(s, &m.Signature)
 		default:
-			s.skip()
+			s.unknown(name, "secret", "hash", "message", "signature")
 		}
 	}
 }
@@ -3541,12 +3796,14 @@ func (m *HMACVerdict) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "valid":
+			s.once(&seen, 0)
 			readBool(s, &m.Valid)
 		default:
-			s.skip()
+			s.unknown(name, "valid")
 		}
 	}
 }
@@ -3584,20 +3841,26 @@ func (m *JWTVerify) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "token":
+			s.once(&seen, 0)
 			readText[string](s, &m.Token)
 		case "jwks_url":
+			s.once(&seen, 1)
 			readText[string](s, &m.JWKSURL)
 		case "audience":
+			s.once(&seen, 2)
 			readText[string](s, &m.Audience)
 		case "issuer":
+			s.once(&seen, 3)
 			readText[string](s, &m.Issuer)
 		case "algorithms":
+			s.once(&seen, 4)
 			readList(s, &m.Algorithms, readText[string])
 		default:
-			s.skip()
+			s.unknown(name, "token", "jwks_url", "audience", "issuer", "algorithms")
 		}
 	}
 }
@@ -3645,12 +3908,14 @@ func (m *JWTClaims) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "claims":
+			s.once(&seen, 0)
 			readRaw(s, &m.Claims)
 		default:
-			s.skip()
+			s.unknown(name, "claims")
 		}
 	}
 }
@@ -3688,14 +3953,17 @@ func (m *Notify) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "name":
+			s.once(&seen, 0)
 			readText[string](s, &m.Name)
 		case "data":
+			s.once(&seen, 1)
 			readRaw(s, &m.Data)
 		default:
-			s.skip()
+			s.unknown(name, "name", "data")
 		}
 	}
 }
@@ -3737,24 +4005,32 @@ func (m *SchedulePut) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "name":
+			s.once(&seen, 0)
 			readText[string](s, &m.Name)
 		case "event":
+			s.once(&seen, 1)
 			readText[string](s, &m.Event)
 		case "data":
+			s.once(&seen, 2)
 			readRaw(s, &m.Data)
 		case "cron":
+			s.once(&seen, 3)
 			readText[string](s, &m.Cron)
 		case "every_s":
+			s.once(&seen, 4)
 			readInt(s, &m.EveryS)
 		case "at_ms":
+			s.once(&seen, 5)
 			readInt(s, &m.AtMS)
 		case "time_zone":
+			s.once(&seen, 6)
 			readText[string](s, &m.TimeZone)
 		default:
-			s.skip()
+			s.unknown(name, "name", "event", "data", "cron", "every_s", "at_ms", "time_zone")
 		}
 	}
 }
@@ -3814,12 +4090,14 @@ func (m *ScheduleDelete) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "name":
+			s.once(&seen, 0)
 			readText[string](s, &m.Name)
 		default:
-			s.skip()
+			s.unknown(name, "name")
 		}
 	}
 }
@@ -3857,14 +4135,17 @@ func (m *StreamRead) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "stream":
+			s.once(&seen, 0)
 			readInt(s, &m.Stream)
 		case "max_bytes":
+			s.once(&seen, 1)
 			readInt(s, &m.MaxBytes)
 		default:
-			s.skip()
+			s.unknown(name, "stream", "max_bytes")
 		}
 	}
 }
@@ -3906,14 +4187,17 @@ func (m *StreamChunk) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "bytes":
+			s.once(&seen, 0)
 			readBytes(s, &m.Bytes)
 		case "end":
+			s.once(&seen, 1)
 			readBool(s, &m.End)
 		default:
-			s.skip()
+			s.unknown(name, "bytes", "end")
 		}
 	}
 }
@@ -3955,14 +4239,17 @@ func (m *StreamWrite) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "stream":
+			s.once(&seen, 0)
 			readInt(s, &m.Stream)
 		case "bytes":
+			s.once(&seen, 1)
 			readBytes(s, &m.Bytes)
 		default:
-			s.skip()
+			s.unknown(name, "stream", "bytes")
 		}
 	}
 }
@@ -4002,12 +4289,14 @@ func (m *StreamHandle) readFrom(s *scanner) {
 	if !s.open('{') {
 		return
 	}
+	var seen uint64
 	for first := true; s.more('}', first); first = false {
-		switch string(s.key()) {
+		switch name := s.key(); string(name) {
 		case "stream":
+			s.once(&seen, 0)
 			readInt(s, &m.Stream)
 		default:
-			s.skip()
+			s.unknown(name, "stream")
 		}
 	}
 }

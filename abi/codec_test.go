@@ -18,52 +18,6 @@ type codecMessage interface {
 	AppendJSON([]byte) ([]byte, bool)
 }
 
-// names are those of all fields.
-var names = func() (all []string) {
-	for _, make := range travelling {
-		t := reflect.TypeOf(make()).Elem()
-		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-			all = append(all, name)
-		}
-	}
-	return all
-}()
-
-// beyond reports what the codec reads otherwise on purpose: a name in another case, and a name twice.
-func beyond(text []byte) bool {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	var value func() bool
-	value = func() bool {
-		token, err := dec.Token()
-		open, isOpen := token.(json.Delim)
-		if err != nil || !isOpen {
-			return false
-		}
-		var keys []string
-		for dec.More() {
-			if open == '{' {
-				token, err := dec.Token()
-				if err != nil {
-					return false
-				}
-				key := token.(string)
-				folds := func(name string) bool { return name != key && strings.EqualFold(name, key) }
-				if slices.Contains(keys, key) || slices.ContainsFunc(names, folds) {
-					return true
-				}
-				keys = append(keys, key)
-			}
-			if value() {
-				return true
-			}
-		}
-		_, _ = dec.Token()
-		return false
-	}
-	return value()
-}
-
 // byReflection is what encoding/json writes, without escapes for HTML.
 func byReflection(t testing.TB, v any) []byte {
 	t.Helper()
@@ -85,12 +39,6 @@ func compareCodec(t testing.TB, name string, text []byte) bool {
 			t.Errorf("%s: something is left of %q: %+v", name, text, fast)
 		}
 		return false
-	}
-	if !json.Valid(text) {
-		t.Fatalf("%s: the codec reads %q, which is not JSON", name, text)
-	}
-	if beyond(text) {
-		return true
 	}
 	if err := json.Unmarshal(text, slow); err != nil {
 		t.Fatalf("%s: the codec reads %q, encoding/json: %v", name, text, err)
@@ -251,9 +199,6 @@ func compareOpening(t testing.TB, text []byte) {
 	if err := json.Unmarshal(text, &fields); err != nil {
 		t.Fatalf("the codec reads %q, encoding/json: %v", text, err)
 	}
-	if beyond(text) {
-		return
-	}
 	var fault *Fault
 	if err := json.Unmarshal(orElse(fields["fault"], "null"), &fault); err != nil || !reflect.DeepEqual(f, fault) || !bytes.Equal(value, fields["value"]) {
 		t.Fatalf("of %q the codec takes %s and %+v\nencoding/json %s and %+v, %v", text, value, f, fields["value"], fault, err)
@@ -282,9 +227,6 @@ func compareAnswer(t testing.TB, text []byte) {
 	var a struct {
 		Value *HTTPReply
 		Fault *Fault
-	}
-	if beyond(text) {
-		return
 	}
 	if err := json.Unmarshal(text, &a); err != nil {
 		t.Fatalf("the codec reads %q, encoding/json: %v", text, err)
@@ -337,7 +279,7 @@ func TestOpenAnswer_TakesOneOfValueAndFault(t *testing.T) {
 
 func TestCodec_LeavesHugeMessagesToOthers(t *testing.T) {
 	t.Parallel()
-	text := `{"headers":{` + strings.Repeat(`"a":"",`, maxRead) + `"a":""}}`
+	text := `{"headers":{` + strings.Repeat(`"a":"",`, maxRead/entryRead) + `"a":""}}`
 	var reply HTTPReply
 	if reply.ReadJSON([]byte(text)) || reply.Headers != nil {
 		t.Error("more entries were read than may be")
@@ -347,12 +289,22 @@ func TestCodec_LeavesHugeMessagesToOthers(t *testing.T) {
 	}
 }
 
-func TestCodec_ReadsWithoutCopiesOfRawValues(t *testing.T) {
+func TestCodec_KeepsNoPartOfTheText(t *testing.T) {
 	t.Parallel()
-	text := []byte(`{"value": {"a": 1} }`)
-	var a Answer
-	if !a.ReadJSON(text) || string(a.Value) != `{"a": 1}` || cap(a.Value) != len(a.Value) {
-		t.Errorf("%s", a.Value)
+	for name, make := range travelling {
+		m := make()
+		fill(rand.New(rand.NewSource(1)), reflect.ValueOf(m).Elem(), 0)
+		text := byReflection(t, m)
+		if !m.ReadJSON(text) {
+			t.Fatalf("%s: %q is not read", name, text)
+		}
+		before := byReflection(t, m)
+		for i := range text {
+			text[i] = '?'
+		}
+		if after := byReflection(t, m); !bytes.Equal(before, after) {
+			t.Errorf("%s was %s and is %s", name, before, after)
+		}
 	}
 }
 

@@ -70,16 +70,21 @@ func (s *contractSpec) travelling() map[string]bool {
 
 func (s *contractSpec) reader(b *strings.Builder, m message) {
 	fmt.Fprintf(b, "// ReadJSON implements Decodable.\nfunc (m *%s) ReadJSON(text []byte) bool {\n\t*m = %s{}\n\ts := scanner{text: text, room: maxRead}\n\tm.readFrom(&s)\n\tif !s.end() {\n\t\t*m = %s{}\n\t\treturn false\n\t}\n\treturn true\n}\n\n", m.Name, m.Name, m.Name)
-	fmt.Fprintf(b, "func (m *%s) readFrom(s *scanner) {\n\tif !s.open('{') {\n\t\treturn\n\t}\n\tfor first := true; s.more('}', first); first = false {\n", m.Name)
+	fmt.Fprintf(b, "func (m *%s) readFrom(s *scanner) {\n\tif !s.open('{') {\n\t\treturn\n\t}\n", m.Name)
 	if len(m.Fields) == 0 {
-		b.WriteString("\t\ts.key()\n\t\ts.skip()\n\t}\n}\n\n")
+		b.WriteString("\tfor first := true; s.more('}', first); first = false {\n\t\ts.key()\n\t\ts.skip()\n\t}\n}\n\n")
 		return
 	}
-	b.WriteString("\t\tswitch string(s.key()) {\n")
-	for _, f := range m.Fields {
-		fmt.Fprintf(b, "\t\tcase %q:\n\t\t\t%s\n", f.Name, s.readField(f))
+	if len(m.Fields) > 64 {
+		log.Fatalf("the codec counts at most 64 fields; %s has more", m.Name)
 	}
-	b.WriteString("\t\tdefault:\n\t\t\ts.skip()\n\t\t}\n\t}\n}\n\n")
+	b.WriteString("\tvar seen uint64\n\tfor first := true; s.more('}', first); first = false {\n\t\tswitch name := s.key(); string(name) {\n")
+	var names []string
+	for i, f := range m.Fields {
+		fmt.Fprintf(b, "\t\tcase %q:\n\t\t\ts.once(&seen, %d)\n\t\t\t%s\n", f.Name, i, s.readField(f))
+		names = append(names, fmt.Sprintf("%q", f.Name))
+	}
+	fmt.Fprintf(b, "\t\tdefault:\n\t\t\ts.unknown(name, %s)\n\t\t}\n\t}\n}\n\n", strings.Join(names, ", "))
 }
 
 func (s *contractSpec) readField(f field) string {

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -77,17 +78,18 @@ func (a *API) logAccess(next echo.HandlerFunc) echo.HandlerFunc {
 
 // secure sets headers that keep browsers from doing anything with an answer but reading it.
 func (a *API) secure(next echo.HandlerFunc) echo.HandlerFunc {
-	https := strings.HasPrefix(a.PublicURL, "https://")
+	fixed := http.Header{ // shared by all answers: setting one of them again replaces it, and adding to one copies it
+		echo.HeaderXContentTypeOptions:   {"nosniff"},
+		echo.HeaderXFrameOptions:         {"DENY"},
+		echo.HeaderContentSecurityPolicy: {"default-src 'none'; frame-ancestors 'none'; sandbox"},
+		echo.HeaderReferrerPolicy:        {"no-referrer"},
+		echo.HeaderCacheControl:          {"no-store"},
+	}
+	if strings.HasPrefix(a.PublicURL, "https://") {
+		fixed.Set(echo.HeaderStrictTransportSecurity, "max-age=31536000")
+	}
 	return func(c echo.Context) error {
-		h := c.Response().Header()
-		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
-		h.Set(echo.HeaderXFrameOptions, "DENY")
-		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'; sandbox")
-		h.Set(echo.HeaderReferrerPolicy, "no-referrer")
-		h.Set(echo.HeaderCacheControl, "no-store")
-		if https {
-			h.Set(echo.HeaderStrictTransportSecurity, "max-age=31536000")
-		}
+		maps.Copy(c.Response().Header(), fixed)
 		return next(c)
 	}
 }

@@ -1,10 +1,13 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -145,6 +148,17 @@ func TestRoute_OfUsersKnowsWhoCalls(t *testing.T) {
 	}
 }
 
+func TestRoute_OpenOnesReadNoStore(t *testing.T) {
+	t.Parallel()
+	served := &integration.Service{Plugins: newCatalog(t, "https://vendor.example"), Guests: &guests{}, Log: slog.New(slog.DiscardHandler)}
+	h := api.New(api.Config{Integrations: served}) // with no store and no accounts, asking one would panic
+	for target, code := range map[string]int{"/hello/x": 200, "/nothing": 404, "/echo": 405, "/me": 401} {
+		if res := send(t, h, "GET", routesOf+target, "", nil); res.Code != code {
+			t.Errorf("%s: %d %s", target, res.Code, res.Body)
+		}
+	}
+}
+
 // replier is an integration room with one route, whose guest answers what the test says.
 type replier struct {
 	*integration.Service
@@ -235,4 +249,26 @@ func TestRoute_CORSIsTheHosts(t *testing.T) {
 	if res.Header().Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("another origin: %v", res.Header())
 	}
+}
+
+func FuzzRoute(f *testing.F) {
+	served := &integration.Service{Plugins: newCatalog(f, "https://vendor.example"), Guests: &guests{}, Log: slog.New(slog.DiscardHandler)}
+	h := api.New(api.Config{Integrations: served})
+	for _, target := range []string{"/hello/x", "/hello/%00", "/hello/%2F..%2F", "/me", "/records/x", "//", "/%", "?a=%zz&b", "/webhooks", "/webhooksx", "/echo?%FF=\xff", "/fail/\u2028"} {
+		f.Add("GET", target, []byte("x"))
+		f.Add("POST", target, []byte("\xff"))
+	}
+	f.Fuzz(func(t *testing.T, method, target string, body []byte) {
+		u, err := url.ParseRequestURI(routesOf + target)
+		if err != nil || strings.HasPrefix(target, "/webhooks") {
+			return
+		}
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", bytes.NewReader(body))
+		r.Method, r.URL = method, u
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code >= 500 || w.Header().Get("X-Content-Type-Options") == "" {
+			t.Errorf("%s %s: %d %v", method, target, w.Code, w.Header())
+		}
+	})
 }

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -76,28 +75,11 @@ func (s *Service) AnswerRoute(ctx context.Context, a account.Actor, m RouteMatch
 		}
 		in.Integration, call = &record, r.call(abi.ExportHandleRoute)
 	}
-	var ok bool
-	if call.Input, ok = in.AppendJSON(nil); !ok {
-		return abi.HTTPReply{}, fault.New(fault.Internal, "integration.AnswerRoute", "the record cannot be described")
-	}
-	value, err := s.Guests.Call(ctx, call)
+	reply, err := plugin.Invoke[abi.HTTPReply](ctx, s.Guests, call, in)
 	if err != nil {
 		return abi.HTTPReply{}, err
 	}
-	return readReply(m.Route, value)
-}
-
-// readReply reads what the guest answers.
-func readReply(r *Route, value json.RawMessage) (reply abi.HTTPReply, err error) {
-	if !reply.ReadJSON(value) {
-		if err := plugin.Decode(value, &reply); err != nil {
-			return abi.HTTPReply{}, &fault.Error{
-				Kind: fault.Internal, Side: fault.Guest, Op: "integration.AnswerRoute",
-				Msg: "guest " + r.plugin.Name + ": " + r.Name() + " answers something else than the contract's message", Err: err,
-			}
-		}
-	}
-	return reply, boundedReply(r, reply)
+	return reply, boundedReply(m.Route, reply)
 }
 
 // runRoute prepares a call for the record that the path names.

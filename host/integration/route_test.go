@@ -318,7 +318,7 @@ func TestAnswerRoute_RefusesWhatIsNoAnswer(t *testing.T) {
 	h := routed(t, open("GET", "/"))
 	for text, kind := range map[string]fault.Kind{
 		`{}`: "", `null`: "", `{"Status":201,"later":[{}]}`: "", `[]`: fault.Internal, `{"status":"200"}`: fault.Internal, `{"headers":{"a":["b"]}}`: fault.Internal, `{"bytes":"!"}`: fault.Internal,
-		`{"headers":{` + strings.Repeat(`"a":"",`, 1<<19) + `"a":""}}`: fault.Internal,
+		`{"headers":{` + strings.Repeat(`"a":"",`, 1<<19) + `"a":""}}`: fault.TooLarge,
 	} {
 		h.guests[abi.ExportHandleRoute] = func(context.Context, plugin.Call) (any, error) { return json.RawMessage(text), nil }
 		_, err := h.answer(account.Actor{}, integration.RouteRequest{Method: "GET", Path: "/"})

@@ -27,11 +27,24 @@ func serve[Q, R any](ctx context.Context, request []byte, limit int, f func(cont
 	if err != nil {
 		return refuse(err)
 	}
+	if b, ok := encodeMessage([]byte(`{"value":`), r); ok {
+		return append(b, '}')
+	}
 	value, err := json.Marshal(r)
 	if err != nil {
 		return refuse(fault.Wrap(err, fault.Internal, "plugin.Serve", "the answer could not be encoded"))
 	}
 	return encode(abi.Answer{Value: value})
+}
+
+// encodeMessage appends a message of the contract; false leaves it to encoding/json.
+func encodeMessage(b []byte, message any) ([]byte, bool) {
+	if m, ok := message.(interface {
+		AppendJSON([]byte) ([]byte, bool)
+	}); ok {
+		return m.AppendJSON(b)
+	}
+	return b, false
 }
 
 // notDecoded says why a request could not be decoded.

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
 )
 
@@ -17,9 +18,13 @@ const (
 	maxNesting = 200
 )
 
-// Decode decodes JSON of a guest into the message that into points to. What it takes is measured before: the error is
-// fault.TooLarge on side Guest when that is far more than its JSON, else of package encoding/json.
+// Decode decodes JSON of a guest into the message that into points to. What it takes is bounded by the codec of the message,
+// or measured before: the error is fault.TooLarge on side Guest when that is far more than its JSON, else of package
+// encoding/json.
 func Decode(text []byte, into any) error {
+	if m, ok := into.(abi.Decodable); ok && m.ReadJSON(text) {
+		return nil
+	}
 	m := measure{text: text}
 	m.value(reflect.TypeOf(into).Elem())
 	if m.excess != "" {

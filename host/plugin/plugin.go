@@ -85,9 +85,12 @@ type Caller interface {
 // Invoke calls an export with typed input and output.
 func Invoke[Out any](ctx context.Context, caller Caller, c Call, in any) (Out, error) {
 	var out Out
-	input, err := json.Marshal(in)
-	if err != nil {
-		return out, fault.Wrap(err, fault.Internal, "plugin.Invoke", "the input could not be encoded")
+	input, ok := encodeMessage(nil, in)
+	if !ok {
+		var err error
+		if input, err = json.Marshal(in); err != nil {
+			return out, fault.Wrap(err, fault.Internal, "plugin.Invoke", "the input could not be encoded")
+		}
 	}
 	c.Input = input
 	value, err := caller.Call(ctx, c)
