@@ -7,10 +7,10 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 BENCHCOUNT  ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help run build wasm test race soak e2e generate verify lint bench fuzz clean FORCE
+.PHONY: help run build wasm test race soak e2e generate verify lint bench bench-peers fuzz clean FORCE
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build wasm ## build everything and start the demo: a vendor, an account, live work
 	./bin/frigg-host demo --plugins build/plugins
@@ -57,6 +57,9 @@ lint: ## vet, staticcheck, gofumpt
 
 bench: ## benchmarks, ready for benchstat
 	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./host/guest/... ./store/...
+
+bench-peers: build ## routes over HTTP beside net/http, workerd, Node-RED and n8n (PEERS="-n8n=false" leaves n8n out; slow the first time)
+	$(GO) test -tags peers -count=1 -timeout 2h -v ./cmd/frigg-host/peers -args -report ../../../build/peers.md $(PEERS)
 
 fuzz: ## each fuzz target for a minute
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \

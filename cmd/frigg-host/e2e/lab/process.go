@@ -31,7 +31,7 @@ type process struct {
 }
 
 // serve starts cmd, waits until ready answers below 500, and stops the whole group when t ends.
-func serve(t testing.TB, name string, cmd *exec.Cmd, ready string) {
+func serve(t testing.TB, name string, cmd *exec.Cmd, ready string) *process {
 	t.Helper()
 	p := &process{name: name, cmd: cmd, log: filepath.Join(t.TempDir(), name+".log"), done: make(chan struct{})}
 	if err := p.start(); err != nil {
@@ -46,6 +46,7 @@ func serve(t testing.TB, name string, cmd *exec.Cmd, ready string) {
 	if err := p.await(ready); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
+	return p
 }
 
 // start runs the command on a thread that lives as long as the server does: on Linux the death signal of ownGroup follows
@@ -114,6 +115,7 @@ func (p *process) stop() {
 	}
 	group := -p.cmd.Process.Pid
 	_ = syscall.Kill(group, syscall.SIGTERM)
+	_ = syscall.Kill(group, syscall.SIGCONT) // one that is paused would not hear it
 	select {
 	case <-p.done:
 	case <-time.After(stopGrace):
