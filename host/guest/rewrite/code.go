@@ -149,9 +149,8 @@ type function struct {
 	codeStart  int
 	locals     uint32 // with parameters
 	calls      bool
-	blocks     int  // of any kind
-	loops      int  // among them
 	needsLocal bool // a scratch local, for the sizes of bulk instructions
+	size       size
 
 	// charges in order; the first is that of the entry. current is the one that the code being read adds to, since from.
 	charges []charge
@@ -160,6 +159,31 @@ type function struct {
 	// open has an entry for each block that is open: for a loop the charge that was current outside of it, else none.
 	open []int32
 	body []byte
+}
+
+// size is what there is of what is costly to compile.
+type size struct{ blocks, loops, jumps, labels, values int }
+
+// check compares it with the bounds.
+func (f *function) check() {
+	s := &f.size
+	for _, bound := range []struct {
+		what    string
+		n, most int
+	}{
+		{"blocks", s.blocks, maxBlocks},
+		{"loops", s.loops, maxLoops},
+		{"branches", s.jumps, maxJumps},
+		{"labels of br_table", s.labels, maxLabels},
+		{"results of calls", s.values, maxValues},
+	} {
+		if bound.n > bound.most {
+			f.fail("more than %d %s in a function", bound.most, bound.what)
+		}
+	}
+	if merges := int(f.locals) * (s.blocks + s.jumps + s.labels); merges > maxMerges {
+		f.fail("too many local variables for its %d blocks and branches; build it with optimisation", s.blocks+s.jumps+s.labels)
+	}
 }
 
 // charge is a place where code pays.
@@ -172,11 +196,11 @@ type charge struct {
 // read reads one body.
 func (f *function) read(body []byte, index int) error {
 	if len(body) > maxBody {
-		return fmt.Errorf("it has more than %d MiB", maxBody>>20)
+		return fmt.Errorf("it has more than %d KiB", maxBody>>10)
 	}
 	f.reader = reader{b: body}
 	f.calls, f.needsLocal = false, false
-	f.blocks, f.loops = 0, 0
+	f.size = size{}
 	f.declarations(f.p.types[f.p.functions[index]].parameters)
 	f.charges = append(f.charges[:0], charge{at: int32(f.at)})
 	f.open, f.current, f.from = f.open[:0], 0, f.at
@@ -219,10 +243,12 @@ func (f *function) instructions() {
 		case global:
 			f.within("global", f.u32(), int(p.globals))
 		case label:
+			f.size.jumps++
 			f.u32()
 		case call:
-			f.calls = true
-			f.within("function", f.u32(), len(p.functions))
+			if i := f.u32(); f.within("function", i, len(p.functions)) {
+				f.call(p.functions[i])
+			}
 		case block:
 			f.blockType()
 			f.enter(none)
@@ -238,11 +264,12 @@ func (f *function) instructions() {
 		case number64:
 			f.signed(64)
 		case indirect:
-			f.calls = true
-			f.within("type", f.u32(), len(p.types))
+			if i := f.u32(); f.within("type", i, len(p.types)) {
+				f.call(i)
+			}
 			f.u32()
 		case labels:
-			f.vector(maxEntries, func() { f.u32() })
+			f.size.labels += int(f.vector(maxLabels, func() { f.u32() }))
 			f.u32()
 		case four:
 			f.bytes(4)
@@ -285,7 +312,14 @@ func (f *function) close(at int) {
 	if at != len(f.b) {
 		f.fail("%d bytes after its end", len(f.b)-at)
 	}
+	f.check()
 	f.charges[f.current].own += int32(at - f.from)
+}
+
+// call notes one of a function of a type.
+func (f *function) call(kind uint32) {
+	f.calls = true
+	f.size.values += len(f.p.types[kind].results)
 }
 
 func (f *function) needMemory() {
@@ -318,18 +352,12 @@ func (f *function) blockType() {
 
 // enter notes a block; outside is the charge to go back to.
 func (f *function) enter(outside int32) {
-	if f.blocks++; f.blocks > maxBlocks {
-		f.fail("more than %d blocks in a function", maxBlocks)
-		return
-	}
+	f.size.blocks++
 	f.open = append(f.open, outside)
 }
 
 func (f *function) enterLoop() {
-	if f.loops++; f.loops > maxLoops {
-		f.fail("more than %d loops in a function", maxLoops)
-		return
-	}
+	f.size.loops++
 	if f.p.Fuel == 0 {
 		f.enter(none)
 		return

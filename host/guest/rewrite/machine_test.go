@@ -24,7 +24,7 @@ var errStopped = errors.New("stopped")
 type machine struct {
 	bytes  []byte
 	limit  uint64 // bytes
-	yields int // that were answered
+	yields int    // that were answered
 	most   int
 }
 
@@ -71,23 +71,15 @@ type outcome struct {
 	stopped bool
 }
 
-// same reports whether guests cannot tell two runs apart.
-func (o outcome) same(t testing.TB, other outcome) bool {
-	t.Helper()
-	ok := true
-	if a, b := fmt.Sprint(o.Results, o.Err), fmt.Sprint(other.Results, other.Err); a != b {
-		t.Errorf("results %s, then %s", a, b)
-		ok = false
-	}
-	if o.Output != other.Output {
-		t.Errorf("outputs %.200q, then %.200q", o.Output, other.Output)
-		ok = false
-	}
-	if !bytes.Equal(o.Memory, other.Memory) {
-		t.Errorf("memories differ: %d and %d bytes", len(o.Memory), len(other.Memory))
-		ok = false
-	}
-	return ok
+// equal reports whether guests cannot tell two runs apart.
+func (o outcome) equal(other outcome) bool {
+	return fmt.Sprint(o.Results, o.Err) == fmt.Sprint(other.Results, other.Err) &&
+		o.Output == other.Output && bytes.Equal(o.Memory, other.Memory)
+}
+
+// String leaves out what is long.
+func (o outcome) String() string {
+	return fmt.Sprintf("results %v, error %q, output %.100q, memory of %d bytes, %d units", o.Results, o.Err, o.Output, len(o.Memory), o.used)
 }
 
 // start compiles and runs a module. An error of compiling is returned, one of the guest is in the outcome.

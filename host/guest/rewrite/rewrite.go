@@ -121,13 +121,22 @@ const (
 	maxEntries      = 1 << 20 // of any other vector
 	maxSegments     = 100_000 // of elements, and of data
 	maxElements     = 1 << 20 // of all element segments together
-	maxBody         = 4 << 20 // bytes of one function
 	maxLocals       = 50_000  // of one function
 	maxModuleLocals = 5_000_000
-	maxBlocks       = 10_000  // of one function: compiling takes time with their square, some seconds for this many
-	maxLoops        = 1_000   // of one function, which cost most
 	maxCharges      = 1 << 20 // loops and bulk instructions of a module
 	maxGlobals      = 1_000   // that are restored
+)
+
+// Bounds on one function. Compiling takes time with the square of its branches, and memory with its bytes, some thousand
+// times as much; these are a few times what large programs have, and let it take seconds and a gigabyte or two.
+const (
+	maxBody   = 512 << 10 // bytes
+	maxBlocks = 10_000    // of any kind
+	maxLoops  = 1_000     // among them, which cost most
+	maxJumps  = 10_000    // br and br_if
+	maxLabels = 40_000    // of br_table
+	maxValues = 1 << 19   // results of calls
+	maxMerges = 2_000_000 // local variables times places where control flow may meet
 )
 
 // none is no index.

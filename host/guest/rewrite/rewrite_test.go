@@ -96,8 +96,8 @@ func differ(t *testing.T, module []byte, input string) {
 		if strings.Contains(first.Err+second.Err, "stack overflow") {
 			continue // where that is differs
 		}
-		if !first.same(t, second) || first.used != second.used {
-			t.Errorf("%v: compiler and interpreter differ; units %d and %d", calls, first.used, second.used)
+		if !first.equal(second) || first.used != second.used {
+			t.Errorf("%v: compiler and interpreter differ:\n%v\n%v", calls, first, second)
 		}
 		if first.stopped {
 			continue
@@ -107,8 +107,8 @@ func differ(t *testing.T, module []byte, input string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !first.same(t, other) || m != nil && m.Fuel != "" && other.used != first.used {
-				t.Errorf("%v: the guest can tell; units %d and %d", calls, first.used, other.used)
+			if !first.equal(other) || m != nil && m.Fuel != "" && other.used != first.used {
+				t.Errorf("%v: the guest can tell:\n%v\n%v", calls, first, other)
 			}
 		}
 	}
