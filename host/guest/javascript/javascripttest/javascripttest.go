@@ -31,7 +31,7 @@ var (
 	Interpreter = sync.OnceValue(func() *Machine { return newMachine(wazero.NewRuntimeConfigInterpreter()) })
 )
 
-const memoryPages = 1024
+const memoryPages = 640
 
 func newMachine(config wazero.RuntimeConfig) *Machine {
 	ctx := context.Background()
