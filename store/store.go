@@ -58,6 +58,10 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 // again returns the same result.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
+		if db.writer == nil { // opened to be looked at
+			db.closed = db.reads.Close()
+			return
+		}
 		db.closed = errors.Join(db.writer.close(db.reads.Close), db.lock.Close())
 	})
 	return db.closed

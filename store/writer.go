@@ -27,6 +27,9 @@ const maxBatch = 128
 // If ctx ends before the act has its turn, the act never runs. Later the end of ctx changes nothing: Write returns what
 // really happened.
 func (db *DB) Write(ctx context.Context, act func(tx *Tx) error) error {
+	if db.writer == nil {
+		return fault.New(fault.Forbidden, "store.Write", "the database was opened to be read only").On(fault.Host)
+	}
 	return db.writer.write(ctx, act)
 }
 

@@ -33,6 +33,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Run the host with a demo vendor, a connected account and live work."`
 	Plugin  pluginCmd  `cmd:"" help:"Look at, pack, call and approve plugins."`
 	User    userCmd    `cmd:"" help:"Create users."`
+	Doctor  doctorCmd  `cmd:"" help:"Look for what keeps an installation from working, and say what to do."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Guest   guestCmd   `cmd:"" name:"guest-process" hidden:"" help:"Run the calls of one plugin for the host that started it."`
 }

@@ -65,6 +65,30 @@ func OpenRoot(ctx context.Context, store Store, from Source, now func() time.Tim
 	return root, nil
 }
 
+// CheckRoot finds the root key and proves that it is the one under which store is sealed, as OpenRoot does, and changes
+// nothing. Returns fault.NotFound if there is no key and nothing is sealed yet.
+func CheckRoot(ctx context.Context, store Store, from Source) (*RootKey, error) {
+	used, err := store.RootKeysInUse(ctx)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Unavailable, "secret.CheckRoot", "the key checks cannot be read")
+	}
+	key, err := from.read()
+	switch {
+	case err != nil:
+		return nil, err
+	case key == nil && len(used) > 0:
+		return nil, wanted(used, "no key was found", from)
+	case key == nil:
+		return nil, fault.New(fault.NotFound, "secret.CheckRoot", "there is no root key yet (looked in %s)", from).On(fault.Host)
+	case len(used) == 0:
+		return key, nil
+	}
+	if err := verify(ctx, store, key, from); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
 func addFirstCheck(ctx context.Context, store Store, key *RootKey, now func() time.Time) error {
 	check := &KeyCheck{RootKey: key.ID(), CreatedAt: now().UTC().Truncate(time.Microsecond)}
 	var err error
