@@ -38,7 +38,7 @@ type Config struct {
 	Engine string
 	// Source finds the bytes of a module again by their SHA-256, for another child. Nil means that they are kept in memory.
 	Source func(sum [sha256.Size]byte) ([]byte, error)
-	// Children is how many there may be at once; zero is 64. Those that have nothing to do make room first.
+	// Children is how many there may be at once; zero is 32. Those that have nothing to do make room first.
 	Children int
 	// Idle is after how long a child without calls is closed; zero is 5 minutes.
 	Idle time.Duration
@@ -50,7 +50,7 @@ type Config struct {
 
 // Defaults of Config.
 const (
-	defaultChildren = 64
+	defaultChildren = 32
 	defaultIdle     = 5 * time.Minute
 	defaultStuck    = 5 * time.Second
 )

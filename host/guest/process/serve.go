@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -62,6 +63,7 @@ func (s *server) setUp() error {
 		if err := s.prepare(f.body, &r); err != nil {
 			r.Failure = guest.FailureOf(err, "")
 		}
+		debug.FreeOSMemory() // compiling has left much
 		if err := hide(); err != nil {
 			r.Open = append(r.Open, "its memory: "+err.Error())
 		}
