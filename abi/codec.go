@@ -90,11 +90,12 @@ const (
 
 // scanner walks over JSON. After a mistake it is bad, and nothing that it gave counts.
 type scanner struct {
-	text  []byte
-	at    int
-	depth int
-	room  int // bytes that elements and entries may still take
-	bad   bool
+	text   []byte
+	at     int
+	copied string // text, once a part of it was wanted, if it is short
+	depth  int
+	room   int // bytes that elements and entries may still take
+	bad    bool
 }
 
 // peek is the next byte that is no space, 0 at the end.
@@ -203,6 +204,24 @@ func (s *scanner) string() (text []byte, own bool) {
 		return s.text[start:i:i], false
 	}
 	return s.unquote(start, i), true
+}
+
+// shared is how long a text is at most of which all strings in a message are parts: one copy instead of many, at the price that
+// one of them keeps it all.
+const shared = 4 << 10
+
+// copy makes a string of what string has just read.
+func (s *scanner) copy(text []byte, own bool) string {
+	switch {
+	case own:
+		return unsafe.String(unsafe.SliceData(text), len(text)) // nobody else has it
+	case len(s.text) > shared:
+		return string(text)
+	case s.copied == "":
+		s.copied = string(s.text)
+	}
+	end := s.at - 1 // the quote
+	return s.copied[end-len(text) : end]
 }
 
 // unquote reads a text that begins at start and says something else than it is from i on. Halves of surrogate pairs and bytes
@@ -462,12 +481,7 @@ func readText[T ~string](s *scanner, to *T) {
 		s.null()
 		return
 	}
-	text, own := s.string()
-	if own {
-		*to = T(unsafe.String(unsafe.SliceData(text), len(text))) // nobody else has it
-		return
-	}
-	*to = T(text)
+	*to = T(s.copy(s.string()))
 }
 
 func readBool(s *scanner, to *bool) {
@@ -571,7 +585,10 @@ func readMap[T any](s *scanner, to *map[string]T, read func(*scanner, *T)) {
 	}
 	out := map[string]T{}
 	for first := true; s.more('}', first); first = false {
-		key := string(s.key())
+		key := s.copy(s.string())
+		if !s.take(':') {
+			s.bad = true
+		}
 		var v T
 		if s.spend(unsafe.Sizeof(v) + entryRead); s.bad {
 			return
