@@ -154,7 +154,10 @@ func (r run) guest(ctx context.Context, runtime wazero.Runtime, compiled wazero.
 
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
-	return strings.TrimPrefix(line, "start function[0] failed: ")
+	if strings.HasPrefix(line, "start function[") { // ours is called like any other
+		_, line, _ = strings.Cut(line, " failed: ")
+	}
+	return line
 }
 
 // kernel is as much of Extism's as its modules need to run.
