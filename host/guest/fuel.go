@@ -22,25 +22,57 @@ func (k *kernel) refuel() bool {
 		}
 		k.relend(left)
 	}
+	k.breathe()
+	return true
+}
+
+// breathe lets others run, and ends the call when its time is up.
+func (k *kernel) breathe() {
 	now := time.Now()
 	if now.Sub(k.started) >= k.timeout {
 		k.end(k.overdue())
 	}
 	k.pace.step(k, now)
 	k.checkDeadline()
-	return true
+}
+
+// Bytes that a host function moves for a unit, as for bulk instructions, and how few of them are free.
+const (
+	bytesPerUnit = 64
+	freeBytes    = 1 << 10
+)
+
+// pay takes fuel for bytes that a host function moves.
+func (k *kernel) pay(bytes uint64) {
+	if k.fuel == nil || bytes < freeBytes {
+		return
+	}
+	left := int64(int32(k.fuel.Get())) - int64(bytes/bytesPerUnit)
+	short := left < 0
+	for left < 0 {
+		left += k.more()
+	}
+	k.fuel.Set(uint64(left))
+	if short {
+		k.breathe()
+	}
 }
 
 // relend lends another quantum, or what the limit leaves of one. The guest adds a whole one itself when this returns.
 func (k *kernel) relend(left int64) {
+	if more := k.more(); more < quantum {
+		k.fuel.Set(uint64(uint32(left + more - quantum)))
+	}
+}
+
+// more is what can be lent again, at most a quantum.
+func (k *kernel) more() int64 {
 	more := min(quantum, k.limits.Fuel-k.lent)
 	if more <= 0 {
 		k.stop(ReasonFuel, "limit of %d units of computing reached in %s", k.limits.Fuel, k.call.Export)
 	}
 	k.lent += more
-	if more < quantum {
-		k.fuel.Set(uint64(uint32(left + more - quantum)))
-	}
+	return more
 }
 
 // count notes what was spent.

@@ -135,6 +135,7 @@ func (k *kernel) place(b []byte) uint64 {
 
 // reserve appends a block of n bytes, n > 0, whose content is whatever was there.
 func (k *kernel) reserve(n uint64) uint64 {
+	k.pay(n)
 	at := uint64(len(k.arena))
 	used := at + blockCost*uint64(len(k.blocks)+1)
 	if used > k.maxArena || n > k.maxArena-used {
@@ -226,6 +227,7 @@ func (k *kernel) free(offset uint64) {
 
 // reset forgets everything of the call, as the reference kernel does.
 func (k *kernel) reset() {
+	k.pay(uint64(len(k.arena)))
 	clear(k.arena) // not what is behind its end, or resetting again and again would cost more than it says; alloc clears that
 	k.arena, k.blocks = k.arena[:arenaBase], k.blocks[:0]
 	k.input, k.inputBlock, k.out, k.failure = nil, 0, span{}, span{}
@@ -273,6 +275,7 @@ func (k *kernel) setInput(at, n uint64) {
 	if n > k.limits.InputBytes {
 		k.stop(ReasonArena, "input_set of %s is over the limit of %s", size(n), size(k.limits.InputBytes))
 	}
+	k.pay(n)
 	k.input, k.inputBlock = slices.Clone(k.view(at, n)), 0
 }
 
@@ -329,6 +332,7 @@ func (k *kernel) setVar(name, value uint64) {
 		delete(k.vars, key)
 	} else {
 		content := k.block(value)
+		k.pay(uint64(len(content)))
 		if bytes += len(key) + len(content) + blockCost; bytes > maxVars {
 			k.stop(ReasonArena, "%s", varsFull())
 		}
@@ -352,12 +356,15 @@ func (k *kernel) logLevel() uint64 {
 }
 
 func (k *kernel) logBlock(level Level, offset uint64) {
-	k.meter.log(level, k.block(offset))
+	line := k.block(offset)
+	k.pay(uint64(len(line)))
+	k.meter.log(level, line)
 	k.free(offset)
 }
 
 // guestBytes is n bytes of linear memory at p.
 func (k *kernel) guestBytes(p, n uint64) []byte {
+	k.pay(uint64(uint32(n)))
 	b, ok := k.at(uint32(p), uint32(n))
 	if !ok {
 		k.trap("%d bytes at address %d are not all in linear memory", uint32(n), uint32(p))

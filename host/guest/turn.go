@@ -3,22 +3,28 @@ package guest
 import (
 	"context"
 	"runtime"
+	"sync"
 	"time"
 )
 
-// turns keeps calls that compute for long out of the way of all others: there are as many turns as cores, and who has one
-// leaves its core for a breath in every millisecond. What answers quickly never asks for one.
+// turns keeps calls that compute for long out of the way of all others: there are as many turns as cores, and while all are
+// taken, one after the other pauses for a moment. What answers quickly never asks for a turn.
 //
 // Go's scheduler alone would not do. It knows no priorities, it looks at the network only when a core has nothing else to
 // do, and it cannot interrupt compiled guest code at all; that comes back here by itself, at the end of each quantum of
 // fuel.
-type turns struct{ free chan struct{} }
+type turns struct {
+	free chan struct{}
+
+	mu     sync.Mutex
+	pauser chan struct{} // closed to end the pause of who pauses; nil if nobody does
+}
 
 const (
-	step   = 100 * time.Microsecond // after which whoever waits for this core goes first
-	quick  = time.Millisecond       // computing that needs no turn, or no further breath
-	turn   = 5 * time.Millisecond   // after which others get theirs
-	breath = 50 * time.Microsecond  // long enough for the scheduler to look at everything
+	step  = 100 * time.Microsecond // after which whoever waits for this core goes first
+	quick = time.Millisecond       // computing that needs no turn, or no further pause
+	turn  = 5 * time.Millisecond   // after which others get theirs
+	alone = 10 * time.Millisecond  // between pauses on the only core
 )
 
 func newTurns() *turns {
@@ -30,10 +36,38 @@ func newTurns() *turns {
 	return t
 }
 
+// pause leaves the core until another call that computes comes by: long enough for the scheduler to look at everything. A
+// sleep would last a millisecond, the finest that it knows while it waits for the network.
+func (t *turns) pause(ctx context.Context) {
+	t.mu.Lock()
+	if t.pauser != nil || len(t.free) > 0 {
+		t.mu.Unlock() // somebody pauses, or a core is free already
+		return
+	}
+	mine := make(chan struct{})
+	t.pauser = mine
+	t.mu.Unlock()
+	select {
+	case <-mine:
+	case <-ctx.Done():
+		t.resume()
+	}
+}
+
+// resume ends the pause of whoever pauses.
+func (t *turns) resume() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pauser != nil {
+		close(t.pauser)
+		t.pauser = nil
+	}
+}
+
 // pace is the part of one call in turns. It belongs to the goroutine of the call.
 type pace struct {
 	turns *turns
-	since time.Time // of computing without a breath
+	since time.Time // of computing without a pause
 	asked time.Time // when others could go first
 	held  bool
 	until time.Time // of the turn
@@ -43,6 +77,9 @@ func (p *pace) begin(t *turns, now time.Time) { *p = pace{turns: t, since: now, 
 
 // step is called where a guest may be left alone for a while.
 func (p *pace) step(ctx context.Context, now time.Time) {
+	if p.held {
+		p.turns.resume()
+	}
 	if now.Sub(p.since) < quick {
 		if now.Sub(p.asked) >= step {
 			p.asked = now
@@ -53,7 +90,16 @@ func (p *pace) step(ctx context.Context, now time.Time) {
 	if p.held && now.After(p.until) {
 		p.rest()
 	}
-	time.Sleep(breath)
+	switch {
+	case !p.held:
+	case cap(p.turns.free) > 1:
+		p.turns.pause(ctx)
+	case now.Sub(p.since) >= alone:
+		time.Sleep(time.Millisecond)
+	default:
+		runtime.Gosched()
+		return
+	}
 	p.take(ctx)
 	p.since = time.Now()
 }
@@ -75,5 +121,6 @@ func (p *pace) rest() {
 	if p.held {
 		p.held = false
 		p.turns.free <- struct{}{}
+		p.turns.resume()
 	}
 }

@@ -160,7 +160,10 @@ func clockRes(k *kernel, p []uint64) uint64 {
 	return k.putUint64(p[1], uint64(time.Microsecond))
 }
 
-const randomStep = 1 << 20
+const (
+	randomStep = 1 << 20
+	randomCost = 4 // of making a byte, against moving one
+)
 
 func random(k *kernel, p []uint64) uint64 {
 	to, ok := k.at(uint32(p[0]), uint32(p[1]))
@@ -173,6 +176,7 @@ func random(k *kernel, p []uint64) uint64 {
 			return errnoIO
 		}
 		to = to[n:]
+		k.pay(randomCost * uint64(n))
 		k.checkDeadline()
 	}
 	return errnoSuccess
@@ -234,6 +238,7 @@ func fdWrite(k *kernel, p []uint64) uint64 {
 		if !ok {
 			return errnoFault
 		}
+		k.pay(uint64(len(b)))
 		_, _ = k.console.Write(b)
 		written += uint32(len(b))
 	}
