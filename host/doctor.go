@@ -153,7 +153,7 @@ func (e *examination) key(ctx context.Context, db *store.DB) *secret.RootKey {
 // plugins judges what lies in the folder as an offline host does.
 func (e *examination) plugins(ctx context.Context, db *store.DB, vault *secret.Vault) {
 	const area = "plugins"
-	registry, err := plugin.NewRegistry(plugin.RegistryConfig{Dir: e.cfg.PluginsDir, DataDir: e.cfg.DataDir, Store: db, Offline: true, Now: e.cfg.Now})
+	registry, err := plugin.NewRegistry(plugin.RegistryConfig{Dir: e.cfg.PluginsDir, DataDir: e.cfg.DataDir, Store: db, Granted: e.cfg.Grants, Offline: true, Now: e.cfg.Now})
 	if err == nil {
 		err = registry.Rescan(ctx)
 	}

@@ -35,6 +35,8 @@ type Config struct {
 	KeyFile string
 	// Key is the root key itself, in base64, and goes before KeyFile. Zero means KeyFile.
 	Key secret.Text
+	// Grants are versions of plugins, by digest, that are granted what they ask for. Others wait for approval.
+	Grants []plugin.Digest
 	// Dev grants plugins what they ask for and says so, and lets requests reach this machine.
 	Dev bool
 	// PublicURL is the address under which browsers and vendors reach this host, without a trailing slash.
@@ -119,6 +121,9 @@ func (c Config) orDefault() (Config, error) {
 		return c, fault.New(fault.Invalid, "host.New", "the public URL %q must be an address such as https://hooks.example.com", c.PublicURL)
 	case c.FrontendURL != "" && !isAddress(c.FrontendURL):
 		return c, fault.New(fault.Invalid, "host.New", "the frontend URL %q must be an address such as https://app.example.com", c.FrontendURL)
+	}
+	if i := slices.IndexFunc(c.Grants, func(d plugin.Digest) bool { return !d.Valid() }); i >= 0 {
+		return c, fault.New(fault.Invalid, "host.New", "%q cannot be granted: it is no digest; `frigg-host plugin inspect` shows that of a file", c.Grants[i])
 	}
 	data, err := filepath.Abs(c.DataDir)
 	if err != nil {

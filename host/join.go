@@ -104,7 +104,7 @@ func (h *Host) plugins(ctx context.Context) error {
 		Source:       func(d plugin.Digest) ([]byte, error) { return h.registry.Module(d) },
 	})
 	registry := plugin.RegistryConfig{
-		Dir: h.cfg.PluginsDir, DataDir: h.cfg.DataDir, Store: h.db, Loader: runtime, Dev: h.cfg.Dev,
+		Dir: h.cfg.PluginsDir, DataDir: h.cfg.DataDir, Store: h.db, Loader: runtime, Granted: h.cfg.Grants, Dev: h.cfg.Dev,
 		Offline: h.cfg.Offline, Now: h.cfg.Now, Log: h.cfg.Log,
 	}
 	if h.cfg.Offline {

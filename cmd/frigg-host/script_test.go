@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/plugin/wasm/wasmtest"
 )
 
@@ -52,7 +53,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serve": serve, "await": await, "http": request, "stop": stop, "busy": busy,
+			"exits": exits, "serve": serve, "await": await, "http": request, "stop": stop, "busy": busy, "digest": digest,
 		},
 	})
 }
@@ -225,6 +226,14 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(res.StatusCode) != args[0] || !regexp.MustCompile(args[1]).Match(answer) {
 		ts.Fatalf("%s: %s", res.Status, answer)
 	}
+}
+
+// digest puts the digest of a file into a variable: digest VARIABLE crm.wasm
+func digest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: digest VARIABLE file")
+	}
+	ts.Setenv(args[0], string(plugin.DigestOf([]byte(ts.ReadFile(args[1])))))
 }
 
 // busy takes a port for the time of the script and puts its address into a variable.

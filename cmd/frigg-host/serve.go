@@ -13,18 +13,20 @@ import (
 
 	"github.com/frigg-host/frigg-host/host"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
 
 // dataFlags say where a host keeps its things.
 type dataFlags struct {
-	Data    string `help:"Folder of the database and everything else that must survive." default:"frigg-data" env:"FRIGG_DATA" type:"path"`
-	Plugins string `help:"Folder with the .wasm files; default: plugins inside the data folder." env:"FRIGG_PLUGINS" type:"path"`
-	KeyFile string `help:"File with the root key; default: beside the data folder, with .key at its end." env:"FRIGG_KEY_FILE" type:"path"`
+	Data    string          `help:"Folder of the database and everything else that must survive." default:"frigg-data" env:"FRIGG_DATA" type:"path"`
+	Plugins string          `help:"Folder with the .wasm files; default: plugins inside the data folder." env:"FRIGG_PLUGINS" type:"path"`
+	Grant   []plugin.Digest `help:"Digests (sha256:...) of plugins that are granted what they ask for, parted by commas." env:"FRIGG_GRANT"`
+	KeyFile string          `help:"File with the root key; default: beside the data folder, with .key at its end." env:"FRIGG_KEY_FILE" type:"path"`
 }
 
 func (d dataFlags) config() host.Config {
-	c := host.Config{DataDir: d.Data, PluginsDir: d.Plugins, KeyFile: d.KeyFile, Key: secret.NewText(os.Getenv("FRIGG_KEY"))}
+	c := host.Config{DataDir: d.Data, PluginsDir: d.Plugins, KeyFile: d.KeyFile, Key: secret.NewText(os.Getenv("FRIGG_KEY")), Grants: d.Grant}
 	if c.PluginsDir == "" {
 		c.PluginsDir = filepath.Join(d.Data, "plugins")
 	}

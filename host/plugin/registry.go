@@ -33,6 +33,8 @@ type RegistryConfig struct {
 	Settle time.Duration
 	// Linger is how long a version stays loaded after it served, for calls that are about to begin; default 30 s.
 	Linger time.Duration
+	// Granted are versions that the configuration grants what they ask for. That is put on record when they serve.
+	Granted []Digest
 	// Dev grants every plugin what it asks for, as long as this process lives, and says so.
 	Dev bool
 	// Offline looks and decides, but writes nothing, loads nothing and waits for no file: for a command beside a host.

@@ -37,6 +37,7 @@ type rig struct {
 	log      *lockedBuffer
 	now      time.Time
 	dev      bool
+	granted  []plugin.Digest
 	registry *plugin.Registry
 	service  *plugin.Service
 	env      map[string]string
@@ -62,7 +63,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) start() {
 	r.t.Helper()
 	registry, err := plugin.NewRegistry(plugin.RegistryConfig{
-		Dir: r.dir, DataDir: r.data, Store: r.db, Loader: r.loader, Dev: r.dev,
+		Dir: r.dir, DataDir: r.data, Store: r.db, Loader: r.loader, Dev: r.dev, Granted: r.granted,
 		Now: func() time.Time { return r.now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	})
 	if err != nil {
@@ -793,6 +794,34 @@ func TestRescan_DevelopmentGrantsAndSaysSoAndForgets(t *testing.T) {
 	r.start()
 	r.rescan()
 	r.wantState("crm.wasm crm 1.0.0 needs_approval")
+}
+
+func TestRescan_GrantsOfTheConfigurationGoForTheirBytesAndAreOnRecord(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	first := module("crm", "1.0.0", "storage")
+	r.granted = []plugin.Digest{plugin.DigestOf(first)}
+	r.start()
+	r.drop("a.wasm", module("crm", "6.6.6", "storage"), old) // a stranger's, first in order
+	r.drop("crm.wasm", first, old)
+	r.drop("pay.wasm", module("pay", "1.0.0", "storage"), old)
+	r.rescan()
+	r.wantServing("crm", "1.0.0")
+	if _, err := r.registry.Plugin("pay"); !fault.Is(err, fault.Forbidden) {
+		t.Errorf("got %v", err)
+	}
+	r.granted = nil // what it granted is on record
+	r.start()
+	r.remove("a.wasm")
+	r.rescan()
+	r.wantServing("crm", "1.0.0")
+	grants, err := r.db.PluginGrants(t.Context())
+	if err != nil || len(grants) != 1 || grants[0].By != plugin.ConfigGrantor {
+		t.Errorf("got %+v and %v", grants, err)
+	}
+	r.drop("crm.wasm", module("crm", "2.0.0", "storage", "queue"), old) // other bytes
+	r.rescan()
+	r.wantServing("crm", "1.0.0")
 }
 
 func TestRescan_GrantsOfAnotherProcessCount(t *testing.T) {

@@ -14,8 +14,11 @@ import (
 	"github.com/frigg-host/frigg-host/host/fault"
 )
 
-// DevGrantor is Grant.By of development mode.
-const DevGrantor = "development mode"
+// Grant.By of who is no person.
+const (
+	DevGrantor    = "development mode"
+	ConfigGrantor = "configuration"
+)
 
 // round is one look and the decisions that follow from it, also later, when versions have been loaded.
 type round struct {
@@ -187,8 +190,13 @@ func (w *round) choose(files []*Plugin) *Plugin {
 	usable := func(p *Plugin) bool { return p.State == Ready }
 	return cmp.Or(
 		first(w.inPlace),
-		first(func(p *Plugin) bool { return usable(p) && w.grants[p.Digest] != nil }),
+		first(func(p *Plugin) bool { return usable(p) && w.consented(p) }),
 		first(usable))
+}
+
+// consented reports whether exactly these bytes were granted.
+func (w *round) consented(p *Plugin) bool {
+	return w.grants[p.Digest] != nil || slices.Contains(w.cfg.Granted, p.Digest)
 }
 
 // inPlace reports whether a file is the one from which its name was served before.
@@ -261,13 +269,17 @@ func broken(p *Plugin, problem string) *Plugin {
 	return alter(p, func(p *Plugin) { p.State, p.Problem = Broken, problem })
 }
 
-// grant finds the consent to a version. fresh is one to put on record: it carries over what the version was granted that
-// served from the same file, which allows as much. Bytes in a file of another name are somebody else's until approved.
+// grant finds the consent to a version. fresh is one to put on record: the configuration has it, or it carries over what
+// the version was granted that served from the same file, which allows as much. Bytes in a file of another name are somebody else's until approved.
 func (w *round) grant(p *Plugin) (grant, fresh *Grant) {
 	if g := w.grants[p.Digest]; g != nil {
 		return g, nil
 	}
 	now := w.cfg.Now().UTC().Truncate(time.Microsecond)
+	if w.consented(p) {
+		fresh = &Grant{Name: p.Name, Digest: p.Digest, Ask: AskOf(&p.Manifest), By: ConfigGrantor, At: now}
+		return fresh, fresh
+	}
 	if g := w.inherited(p); g != nil && MissingFrom(&p.Manifest, g).None() {
 		fresh = &Grant{Name: p.Name, Digest: p.Digest, Ask: AskOf(&p.Manifest), By: g.By, At: now}
 		return fresh, fresh
