@@ -112,7 +112,7 @@ func NewInstance(m api.Module) *Instance { return &Instance{module: m} }
 // begin forgets the last call.
 func (in *Instance) begin() {
 	in.inside, in.settled, in.thrown, in.explaining, in.rejected = 0, false, nil, false, 0
-	clear(in.rejections)
+	in.rejections = nil
 }
 
 // call calls an export of the engine; its result is 0 if it has none.
