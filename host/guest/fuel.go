@@ -42,32 +42,31 @@ const (
 	freeBytes    = 1 << 10
 )
 
-// pay takes fuel for bytes that a host function moves.
+// pay takes fuel for bytes that a host function is about to move. They are there: the bounds were checked.
 func (k *kernel) pay(bytes uint64) {
 	if k.fuel == nil || bytes < freeBytes {
 		return
 	}
 	left := int64(int32(k.fuel.Get())) - int64(bytes/bytesPerUnit)
-	short := left < 0
-	for left < 0 {
-		left += k.more()
+	if left >= 0 {
+		k.fuel.Set(uint64(left))
+		return
 	}
-	k.fuel.Set(uint64(left))
-	if short {
-		k.breathe()
-	}
+	k.fuel.Set(uint64(uint32(left + k.more((quantum-1-left)/quantum*quantum))))
+	k.breathe()
 }
 
 // relend lends another quantum, or what the limit leaves of one. The guest adds a whole one itself when this returns.
 func (k *kernel) relend(left int64) {
-	if more := k.more(); more < quantum {
+	if more := k.more(quantum); more < quantum {
 		k.fuel.Set(uint64(uint32(left + more - quantum)))
 	}
 }
 
-// more is what can be lent again, at most a quantum.
-func (k *kernel) more() int64 {
-	more := min(quantum, k.limits.Fuel-k.lent)
+// more lends so many units, or what the limit leaves of them; that may leave the fuel below zero, so that the next payment
+// asks again.
+func (k *kernel) more(units int64) int64 {
+	more := min(units, k.limits.Fuel-k.lent)
 	if more <= 0 {
 		k.stop(ReasonFuel, "limit of %d units of computing reached in %s", k.limits.Fuel, k.call.Export)
 	}

@@ -135,12 +135,12 @@ func (k *kernel) place(b []byte) uint64 {
 
 // reserve appends a block of n bytes, n > 0, whose content is whatever was there.
 func (k *kernel) reserve(n uint64) uint64 {
-	k.pay(n)
 	at := uint64(len(k.arena))
 	used := at + blockCost*uint64(len(k.blocks)+1)
 	if used > k.maxArena || n > k.maxArena-used {
 		k.stop(ReasonArena, "%s", arenaFull(k.limits.ArenaBytes))
 	}
+	k.pay(n)
 	end := (at + n + arenaAlign - 1) &^ (arenaAlign - 1)
 	if end > uint64(cap(k.arena)) {
 		grown := make([]byte, at, max(end, min(2*uint64(cap(k.arena)), k.maxArena)))
@@ -275,8 +275,9 @@ func (k *kernel) setInput(at, n uint64) {
 	if n > k.limits.InputBytes {
 		k.stop(ReasonArena, "input_set of %s is over the limit of %s", size(n), size(k.limits.InputBytes))
 	}
+	input := k.view(at, n)
 	k.pay(n)
-	k.input, k.inputBlock = slices.Clone(k.view(at, n)), 0
+	k.input, k.inputBlock = slices.Clone(input), 0
 }
 
 func (k *kernel) setOutput(at, n uint64) {
@@ -364,11 +365,11 @@ func (k *kernel) logBlock(level Level, offset uint64) {
 
 // guestBytes is n bytes of linear memory at p.
 func (k *kernel) guestBytes(p, n uint64) []byte {
-	k.pay(uint64(uint32(n)))
 	b, ok := k.at(uint32(p), uint32(n))
 	if !ok {
 		k.trap("%d bytes at address %d are not all in linear memory", uint32(n), uint32(p))
 	}
+	k.pay(uint64(len(b)))
 	return b
 }
 

@@ -210,7 +210,7 @@ func (e *native) Compile(ctx context.Context, wasm []byte) (Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := e.compile(ctx, v)
+	compiled, err := compile(ctx, e.runtime, v.Wasm, e.config.CacheDir)
 	if err != nil {
 		return nil, err
 	}
@@ -245,22 +245,6 @@ func (e *native) read(wasm []byte) (*vetted, convention, error) {
 		return v, &scriptConvention{program}, nil
 	}
 	return v, newExtismConvention(v), v.check(e.offered)
-}
-
-// patience is how long compiling may take. The largest real modules take some seconds, hostile ones as long as they like.
-const patience = 2 * time.Minute
-
-func (e *native) compile(ctx context.Context, v *vetted) (wazero.CompiledModule, error) {
-	limited, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	compiled, err := compile(limited, e.runtime, v.Wasm, e.config.CacheDir)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, compilingCancelled(ctx)
-	case err != nil && limited.Err() != nil:
-		return nil, unusable(ReasonModule, "compiling it takes longer than %v", patience)
-	}
-	return compiled, err
 }
 
 func compilingCancelled(ctx context.Context) error {
