@@ -54,8 +54,10 @@ func (m *machine) Free() {}
 // run is how to run a module.
 type run struct {
 	interpret bool
-	module    *Module // what Wasm was rewritten to, nil to run the original
-	most      int     // yields
+	cache     wazero.CompilationCache // nil for none
+	module    *Module                 // what Wasm was rewritten to, nil to run the original
+	most      int                     // yields
+	memory    uint64                  // bytes, 0 for maxMachine
 	calls     []string
 	args      []uint64 // of the last call
 	input     string
@@ -89,10 +91,16 @@ func (r run) start(t testing.TB, binary []byte) (o outcome, err error) {
 	if r.interpret {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
+	if r.cache != nil {
+		config = config.WithCompilationCache(r.cache)
+	}
 	ctx := context.Background()
 	runtime := wazero.NewRuntimeWithConfig(ctx, config.WithCoreFeatures(api.CoreFeaturesV2))
 	defer runtime.Close(ctx)
 	m := &machine{limit: maxMachine, most: r.most}
+	if r.memory > 0 {
+		m.limit = r.memory
+	}
 	if r.module != nil {
 		binary = r.module.Wasm
 		m.limit = min(m.limit, r.module.MaxMemory)
@@ -145,7 +153,7 @@ func (r run) guest(ctx context.Context, runtime wazero.Runtime, compiled wazero.
 		if err != nil {
 			return firstLine(err)
 		}
-		if r.module == nil || name != r.module.Start {
+		if i >= len(calls)-len(r.calls) { // not our start
 			o.Results = append(o.Results, results)
 		}
 	}

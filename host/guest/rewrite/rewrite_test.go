@@ -2,23 +2,22 @@ package rewrite
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tetratelabs/wazero"
 )
 
 // corpus are the fixtures of this package and of the engine, and the modules that the Extism Go SDK tests itself with.
 func corpus(t testing.TB) map[string][]byte {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/extism/go-sdk").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	modules := map[string][]byte{}
-	for _, folder := range []string{"testdata", "../testdata", filepath.Join(strings.TrimSpace(string(out)), "wasm")} {
+	for _, folder := range []string{"testdata", "../testdata", filepath.Join(moduleFolder(t, "github.com/extism/go-sdk"), "wasm")} {
 		files, _ := filepath.Glob(filepath.Join(folder, "*.wasm"))
 		if len(files) == 0 {
 			t.Fatalf("no modules in %s", folder)
@@ -58,12 +57,27 @@ func TestRewrite_GuestsCannotTell(t *testing.T) {
 			if reason := tellable[name]; reason != "" {
 				t.Skip(reason)
 			}
-			if testing.Short() && len(module) > 300<<10 {
+			if (underRace || testing.Short()) && len(module) > 300<<10 {
 				t.Skip("it takes long to compile")
 			}
 			differ(t, module, "hello world")
 		})
 	}
+}
+
+// TestRewrite_GoProgramsCannotTell: an example plugin, as an author builds it.
+func TestRewrite_GoProgramsCannotTell(t *testing.T) {
+	t.Parallel()
+	if underRace || testing.Short() {
+		t.Skip("it takes long to compile")
+	}
+	file := filepath.Join(t.TempDir(), "plugin.wasm")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", file, "../../../plugins/examples/stripe")
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	differ(t, read(t, file), `{"value":{}}`)
 }
 
 // differ runs all exports of a module in all ways.
@@ -83,13 +97,16 @@ func differ(t *testing.T, module []byte, input string) {
 		}
 		rewritten = append(rewritten, m)
 	}
+	compiler, interpreter := wazero.NewCompilationCache(), wazero.NewCompilationCache()
+	defer compiler.Close(context.Background())
+	defer interpreter.Close(context.Background())
 	for _, calls := range sequences(rewritten[0]) {
 		bounded := rewritten[3]
-		first, err := run{module: bounded, calls: calls, input: input, most: 20}.start(t, nil)
+		first, err := run{cache: compiler, module: bounded, calls: calls, input: input, most: 20}.start(t, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := run{module: bounded, calls: calls, input: input, most: 20, interpret: true}.start(t, nil)
+		second, err := run{cache: interpreter, module: bounded, calls: calls, input: input, most: 20, interpret: true}.start(t, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +120,7 @@ func differ(t *testing.T, module []byte, input string) {
 			continue
 		}
 		for _, m := range []*Module{nil, rewritten[0], rewritten[1], rewritten[2]} {
-			other, err := run{module: m, calls: calls, input: input, most: 1 << 30}.start(t, module)
+			other, err := run{cache: compiler, module: m, calls: calls, input: input, most: 1 << 30}.start(t, module)
 			if err != nil {
 				t.Fatal(err)
 			}
