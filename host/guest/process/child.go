@@ -27,7 +27,7 @@ type child struct {
 	cmd     *exec.Cmd
 	in, out *os.File // the parent's ends
 	said    head     // on standard error
-	crashed func(error)
+	crashed func(error) time.Duration
 	keep    time.Duration // without anybody inside
 
 	mu      sync.Mutex
@@ -39,8 +39,8 @@ type child struct {
 }
 
 // start starts a child and waits until it is ready, with the caller inside. crashed is told when it ends by itself, before
-// anybody who waits for it.
-func (e *engine) start(ctx context.Context, cacheDir string, wasm []byte, crashed func(error)) (*child, *ready, error) {
+// anybody who waits for it, and says how long to wait for another.
+func (e *engine) start(ctx context.Context, cacheDir string, wasm []byte, crashed func(error) time.Duration) (*child, *ready, error) {
 	if cacheDir != "" {
 		if err := os.MkdirAll(cacheDir, 0o700); err != nil {
 			return nil, nil, unable("the cache of compiled modules cannot be used", errors.Unwrap(err))
@@ -75,7 +75,7 @@ func unable(msg string, err error) error {
 }
 
 // fork starts the process. It has three files: the wire, and standard error.
-func (e *engine) fork(crashed func(error)) (*child, error) {
+func (e *engine) fork(crashed func(error) time.Duration) (*child, error) {
 	ch := &child{nursery: e.nursery, crashed: crashed, keep: e.config.Idle, inside: 1}
 	stdin, in, err := os.Pipe()
 	if err != nil {
@@ -139,7 +139,7 @@ func (ch *child) watch() {
 	late.Stop()
 	cause, expected := ch.why(state)
 	if !expected {
-		ch.crashed(cause)
+		ch.after = ch.crashed(cause)
 	}
 	ch.fail(cause)
 	_, _ = ch.in.Close(), ch.out.Close()

@@ -63,7 +63,7 @@ var errTooLarge = errors.New("a frame is larger than it may be")
 
 // write writes f, in one piece if it is small: what a pipe wakes up for costs more than copying.
 func (f frame) write(w io.Writer) error {
-	if len(f.body) > maxBody || len(f.meta) > maxReady {
+	if uint64(len(f.body)) > maxBody || len(f.meta) > maxReady {
 		return errTooLarge
 	}
 	b := make([]byte, 0, headerBytes+len(f.meta)+min(len(f.body), copied))

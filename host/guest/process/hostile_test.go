@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -16,17 +17,13 @@ import (
 // lie runs a call against a child that answers it with these bytes.
 func lie(said func(id uint64) []byte, c *guest.Call) (guest.Result, bool, error) {
 	in, out := io.Pipe()
-	var l *link
-	l = newLink(&Config{Config: guest.Config{Imports: []guest.Import{send}}, stuck: time.Minute}, io.Discard, func(err error) { in.CloseWithError(err) })
+	l := newLink(&Config{Config: guest.Config{Imports: []guest.Import{send}}, stuck: time.Minute}, io.Discard, func(err error) { in.CloseWithError(err) })
 	r := l.open(c)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		err := l.read(in)
+		err := cmp.Or(l.read(in), io.EOF)
 		in.CloseWithError(io.ErrClosedPipe)
-		if err == nil {
-			err = io.EOF
-		}
 		l.fail(err)
 	}()
 	go func() {
@@ -139,7 +136,7 @@ func answering(t *testing.T, f frame, times int) (run func() (guest.Result, bool
 	}
 	r := l.open(c)
 	f.id = r.id
-	go func() { l.fail(cmpError(l.read(in), io.EOF)) }()
+	go func() { l.fail(cmp.Or(l.read(in), io.EOF)) }()
 	go func() {
 		defer out.Close()
 		fs := newFrames(answers, func(kind, uint64) (room, error) { return room{maxMeta, maxMeta, true}, nil })
@@ -156,13 +153,6 @@ func answering(t *testing.T, f frame, times int) (run func() (guest.Result, bool
 		tk := &conversation{link: l, running: r, call: c, caller: t.Context(), limit: t.Context(), time: time.Minute}
 		return tk.talk()
 	}, func() int { return n }
-}
-
-func cmpError(err, otherwise error) error {
-	if err == nil {
-		return otherwise
-	}
-	return err
 }
 
 func TestFailure_OfAChildIsBounded(t *testing.T) {

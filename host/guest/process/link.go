@@ -34,6 +34,7 @@ type link struct {
 	writing chan struct{} // holds one token while somebody writes
 	dead    chan struct{} // closed when the child is gone
 	cause   error         // why; set before dead is closed
+	after   time.Duration // until there may be another one; likewise
 	ready   chan frame    // takes one
 
 	mu    sync.Mutex
@@ -328,7 +329,9 @@ func (t *conversation) result(f frame) (guest.Result, error) {
 
 // crashed is the error of a call under which the child went away.
 func (t *conversation) crashed() error {
-	return guest.NewError(guest.ReasonCrashed, "guest.Call", "guest "+t.call.Plugin+": its process ended while it ran "+t.call.Export, t.cause.Error())
+	e := guest.NewError(guest.ReasonCrashed, "guest.Call", "guest "+t.call.Plugin+": its process ended while it ran "+t.call.Export, t.cause.Error())
+	e.RetryAfter = t.after
+	return e
 }
 
 // finish waits until the child is done with a call whose caller has left, answering nothing, and ends the child if that

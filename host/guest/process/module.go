@@ -172,14 +172,16 @@ func (m *module) start() (*child, error) {
 	return ch, err
 }
 
-// crashed remembers that the module has taken its child down, and says so.
-func (m *module) crashed(err error) {
+// crashed remembers that the module has taken its child down, says so, and returns how long to wait for another.
+func (m *module) crashed(err error) time.Duration {
 	plugin := ""
 	if p := m.plugin.Load(); p != nil {
 		plugin = *p
 	}
+	wait := m.engine.crashes.add(m.sum)
 	m.engine.config.Log.Warn("the process of a guest ended by itself", "op", "process.Call", "plugin", plugin,
-		"digest", "sha256:"+hex.EncodeToString(m.sum[:]), "again_after", m.engine.crashes.add(m.sum), "err", err)
+		"digest", "sha256:"+hex.EncodeToString(m.sum[:]), "again_after", wait, "err", err)
+	return wait
 }
 
 // cacheDir is where the code of the module is kept, and of no other.

@@ -136,7 +136,7 @@ func Open(ctx context.Context, c Config) (guest.Engine, error) {
 // try starts a child without a module, if possible in namespaces of its own.
 func (e *engine) try(ctx context.Context) error {
 	e.apart.Store(namespaces)
-	nobody := func(error) {}
+	nobody := func(error) time.Duration { return 0 }
 	ch, r, err := e.start(ctx, "", nil, nobody)
 	if err != nil && e.apart.Swap(false) {
 		e.config.Log.Debug("child processes cannot have namespaces of their own", "op", "process.Open", "err", err)
