@@ -43,12 +43,12 @@ func (c *extismConvention) setUp(i *instance) error {
 // call takes a result that is not 0 for the guest's own error.
 func (c *extismConvention) call(i *instance) error {
 	k := &i.kernel
-	var stack [1]uint64
-	if err := i.function(k.call.Export).CallWithStack(k, stack[:]); err != nil {
+	i.stack[0] = 0
+	if err := i.function(k.call.Export).CallWithStack(k, i.stack[:]); err != nil {
 		return err
 	}
-	if text := k.errorText(); text != "" || uint32(stack[0]) != 0 {
-		k.stopped = failed(text, k.call.Export, uint32(stack[0]))
+	if text, result := k.errorText(), uint32(i.stack[0]); text != "" || result != 0 {
+		k.stopped = failed(text, k.call.Export, result)
 		return k.stopped
 	}
 	return nil

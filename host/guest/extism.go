@@ -178,6 +178,7 @@ func (m *referenceModule) Call(ctx context.Context, c Call) (Result, error) {
 		return Result{}, s.of(c.Plugin)
 	}
 	defer call.cancel()
+	call.Context = call.limit.timed() // the SDK waits for it elsewhere
 	m.engine.open.Add(1)
 	defer m.engine.open.Add(-1)
 

@@ -21,11 +21,13 @@ type instance struct {
 	memory    *snapshot.Memory
 	globals   []api.MutableGlobal
 	functions map[string]api.Function
+	stack     [1]uint64 // of the call: its result
 	kernel    kernel
 
-	calls   int    // since functions were resolved
-	private uint64 // bytes that are its own, about
-	idle    time.Time
+	calls   int       // since functions were resolved
+	private uint64    // bytes that are its own, about
+	idle    time.Time // since when
+	place             // among those that are idle
 }
 
 // What an instance takes beside its memory.
@@ -85,6 +87,7 @@ func (i *instance) function(name string) api.Function {
 		f = i.guest.ExportedFunction(name)
 		i.functions[name] = f
 	}
+	i.kernel.called = f
 	return f
 }
 

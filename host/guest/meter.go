@@ -19,10 +19,9 @@ import (
 // meter is one running call: what it may use, what it has used, and why it was stopped. Both engines keep one. It
 // belongs to the goroutine of the call.
 type meter struct {
-	context.Context // ends with the call's deadline; engines add to it what they need
-	cancel          context.CancelFunc
-	outer           context.Context // the same for host functions, which may call other guests
-	call            *Call
+	context.Context // the limit; engines add to it what they need
+	limit           limit
+	call            Call
 	limits          Limits
 	started         time.Time
 	timeout         time.Duration // what is left of the smaller deadline at the start, for texts
@@ -46,7 +45,7 @@ type memoryRange struct{ least, most uint64 }
 
 // open checks what can be checked before anything runs and starts the clock. cancel must be called when it returns nil.
 func (m *meter) open(ctx context.Context, c *Call, exports []string, memory memoryRange) *stop {
-	m.call, m.limits, m.started = c, c.Limits.orDefault(), time.Now()
+	m.call, m.limits, m.started = *c, c.Limits.orDefault(), time.Now()
 	m.timeout = m.limits.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		m.timeout = min(m.timeout, max(0, time.Until(deadline)))
@@ -62,10 +61,13 @@ func (m *meter) open(ctx context.Context, c *Call, exports []string, memory memo
 	case memory.least > m.room:
 		return &stop{reason: ReasonMemory, text: fmt.Sprintf("needs %s of memory to start, over the limit of %s", size(memory.least), size(m.room))}
 	}
-	m.outer, m.cancel = context.WithTimeout(ctx, m.limits.Timeout)
-	m.Context = m.outer
+	m.limit = limit{caller: ctx, end: m.started.Add(m.limits.Timeout)}
+	m.Context = &m.limit
 	return nil
 }
+
+// cancel ends the context of the call, for those who still wait for it.
+func (m *meter) cancel() { m.limit.cancel() }
 
 // finish is what Call returns.
 func (m *meter) finish(output []byte, s *stop) (Result, error) {
@@ -137,7 +139,6 @@ func (m *meter) judge(err error) *stop {
 }
 
 func (m *meter) cause(err error) *stop {
-	var exit *sys.ExitError
 	switch {
 	case m.succeeded():
 		return nil
@@ -145,7 +146,9 @@ func (m *meter) cause(err error) *stop {
 		return m.stopped
 	case err == nil:
 		return nil
-	case m.Err() != nil && (errors.As(err, &exit) || strings.Contains(err.Error(), "module closed with context")):
+	}
+	var exit *sys.ExitError
+	if m.Err() != nil && (errors.As(err, &exit) || strings.Contains(err.Error(), "module closed with context")) {
 		return contextStop(m, m.timeout, m.call.Export)
 	}
 	text, detail := trapText(err)
@@ -191,7 +194,7 @@ func (m *meter) capability(im Import, request []byte) []byte {
 		return notGranted(im)
 	}
 	var answer []byte
-	m.guard("host function "+im.Module+" "+im.Name, func() { answer = m.call.Host(m.outer, im, request) })
+	m.guard("host function "+im.Module+" "+im.Name, func() { answer = m.call.Host(m.limit.timed(), im, request) })
 	m.checkDeadline()
 	return answer
 }

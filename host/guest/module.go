@@ -21,6 +21,8 @@ type nativeModule struct {
 	exports    []string
 	gate       *gate
 
+	idle []*instance // newest last; it belongs to the pool
+
 	template *template // nil: every call sets up an instance of its own
 	why      string    // there is none
 	restores atomic.Uint64
@@ -72,7 +74,6 @@ func (m *nativeModule) Call(ctx context.Context, c Call) (Result, error) {
 		m.giveBack(i, s)
 		return Result{}, s.of(c.Plugin)
 	}
-	defer k.cancel()
 	m.engine.open.Add(1)
 	defer m.engine.open.Add(-1)
 
@@ -86,6 +87,7 @@ func (m *nativeModule) Call(ctx context.Context, c Call) (Result, error) {
 	output, err := m.run(i)
 	s := k.judge(err)
 	m.measure(i)
+	k.cancel()
 	result, failure := k.finish(output, s)
 	m.giveBack(i, s)
 	return result, failure

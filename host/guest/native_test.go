@@ -336,8 +336,9 @@ func testKernel(n uint64) *kernel {
 	}
 	memory.Reallocate(n)
 	k.memory = memory
-	stop := k.cancel
-	k.cancel = func() { stop(); memory.Free() }
+	k.limit.timed()
+	stop := k.limit.stop
+	k.limit.stop = func() { stop(); memory.Free() }
 	return k
 }
 

@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"container/list"
 	"slices"
 	"sync"
 	"time"
@@ -16,26 +15,27 @@ type pool struct {
 	bytes uint64
 	keep  time.Duration
 
-	mu     sync.Mutex
-	used   uint64
-	byUse  list.List // of *instance, newest first
-	places map[*instance]*list.Element
-	of     map[*nativeModule][]*instance // newest last
+	mu             sync.Mutex
+	n              int
+	used           uint64
+	newest, oldest *instance // of a list through all of them, by use
 }
 
+// place is where an idle instance is in the list. It belongs to the pool.
+type place struct{ newer, older *instance }
+
 func newPool(each int, bytes uint64, keep time.Duration) *pool {
-	return &pool{each: each, bytes: bytes, keep: keep, places: map[*instance]*list.Element{}, of: map[*nativeModule][]*instance{}}
+	return &pool{each: each, bytes: bytes, keep: keep}
 }
 
 // take returns an idle instance of a module, the one used last; nil if there is none.
 func (p *pool) take(m *nativeModule) *instance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := p.of[m]
-	if len(all) == 0 {
+	if len(m.idle) == 0 {
 		return nil
 	}
-	i := all[len(all)-1]
+	i := m.idle[len(m.idle)-1]
 	p.forget(i)
 	return i
 }
@@ -43,17 +43,13 @@ func (p *pool) take(m *nativeModule) *instance {
 // put keeps an instance for the next call, and closes what is too much then.
 func (p *pool) put(i *instance, now time.Time) {
 	p.mu.Lock()
-	i.idle = now
-	p.places[i] = p.byUse.PushFront(i)
-	p.of[i.module] = append(p.of[i.module], i)
-	p.used += i.private
+	p.remember(i, now)
 	var gone []*instance
-	if all := p.of[i.module]; len(all) > p.each {
-		gone = append(gone, all[0])
-		p.forget(all[0])
+	if len(i.module.idle) > p.each {
+		gone = append(gone, p.forget(i.module.idle[0]))
 	}
-	for p.used > p.bytes && p.byUse.Len() > 0 {
-		gone = append(gone, p.forgetOldest())
+	for p.used > p.bytes && p.n > 0 {
+		gone = append(gone, p.forget(p.oldest))
 	}
 	p.mu.Unlock()
 	closeAll(gone)
@@ -63,8 +59,8 @@ func (p *pool) put(i *instance, now time.Time) {
 func (p *pool) sweep(now time.Time) {
 	var gone []*instance
 	p.mu.Lock()
-	for last := p.byUse.Back(); last != nil && now.Sub(last.Value.(*instance).idle) >= p.keep; last = p.byUse.Back() {
-		gone = append(gone, p.forgetOldest())
+	for p.n > 0 && now.Sub(p.oldest.idle) >= p.keep {
+		gone = append(gone, p.forget(p.oldest))
 	}
 	p.mu.Unlock()
 	closeAll(gone)
@@ -73,7 +69,7 @@ func (p *pool) sweep(now time.Time) {
 // drop closes all instances of a module.
 func (p *pool) drop(m *nativeModule) {
 	p.mu.Lock()
-	gone := slices.Clone(p.of[m])
+	gone := slices.Clone(m.idle)
 	for _, i := range gone {
 		p.forget(i)
 	}
@@ -85,27 +81,41 @@ func (p *pool) drop(m *nativeModule) {
 func (p *pool) len() (instances int, bytes uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.byUse.Len(), p.used
+	return p.n, p.used
 }
 
-func (p *pool) forgetOldest() *instance {
-	i := p.byUse.Back().Value.(*instance)
-	p.forget(i)
-	return i
-}
-
-// forget takes an instance out; it needs the lock.
-func (p *pool) forget(i *instance) {
-	p.byUse.Remove(p.places[i])
-	delete(p.places, i)
-	p.used -= i.private
-	all := p.of[i.module]
-	n := slices.Index(all, i)
-	if all = slices.Delete(all, n, n+1); len(all) > 0 {
-		p.of[i.module] = all
+// remember puts an instance in as the newest; it needs the lock.
+func (p *pool) remember(i *instance, now time.Time) {
+	i.idle, i.place = now, place{older: p.newest}
+	if p.newest != nil {
+		p.newest.newer = i
 	} else {
-		delete(p.of, i.module)
+		p.oldest = i
 	}
+	p.newest = i
+	i.module.idle = append(i.module.idle, i)
+	p.n++
+	p.used += i.private
+}
+
+// forget takes an instance out and returns it; it needs the lock.
+func (p *pool) forget(i *instance) *instance {
+	if i.newer != nil {
+		i.newer.older = i.older
+	} else {
+		p.newest = i.older
+	}
+	if i.older != nil {
+		i.older.newer = i.newer
+	} else {
+		p.oldest = i.newer
+	}
+	i.place = place{}
+	n := slices.Index(i.module.idle, i)
+	i.module.idle = slices.Delete(i.module.idle, n, n+1)
+	p.n--
+	p.used -= i.private
+	return i
 }
 
 func closeAll(instances []*instance) {
