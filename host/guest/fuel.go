@@ -22,8 +22,19 @@ func (k *kernel) refuel() bool {
 		}
 		k.relend(left)
 	}
+	k.checkStack()
 	k.breathe()
 	return true
+}
+
+// maxStack bounds the call stack of a guest, which wazero would let grow to a hundred megabytes of the host's heap. A call of
+// a function costs fuel, so there are not many frames more at the next look.
+const maxStack = 8 << 20
+
+func (k *kernel) checkStack() {
+	if k.called != nil && stackOf(k.called) > maxStack {
+		k.end(&stop{reason: ReasonTrap, text: "trap: stack overflow", overflow: true})
+	}
 }
 
 // breathe lets others run, and ends the call when its time is up.

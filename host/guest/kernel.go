@@ -25,6 +25,7 @@ type kernel struct {
 	dice   dice
 	pace   pace
 	script *javascript.Instance // of a JavaScript plugin
+	called api.Function         // runs now; nil for a JavaScript plugin
 
 	arena    []byte  // blocks; offset 0 is the index 0, the first arenaBase bytes are never used
 	high     int     // the longest that it was
