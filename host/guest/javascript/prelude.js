@@ -1,5 +1,5 @@
-// What every program finds beside the language itself. The arguments are the doors of the host; nothing else reaches out.
-// Whatever is used at run time is taken from the globals now, so that a program that changes them changes nothing here.
+// What every program finds beside the language itself. The arguments are the doors of the host; nothing else reaches out, and
+// no program gets hold of them. A program that changes the globals may break what is here, for itself.
 (function (input, output, thrown, capability, random, encode, decode, debug, info, warn, error) {
   "use strict";
   const { parse, stringify } = JSON;

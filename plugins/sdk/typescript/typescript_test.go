@@ -43,29 +43,38 @@ func TestCapabilities_AskWhatTheContractSays(t *testing.T) {
 		"http get": {
 			`return http.get("/v1/me", { role: "crm", query: { a: ["1"] } })`,
 			[]string{`{"value":{"status":200,"text":"{\"id\":7}"}}`},
-			[]string{`http.send {"role":"crm","query":{"a":["1"]},"method":"GET","url":"/v1/me"}`}, `{"id":7}`,
+			[]string{`http.send {"role":"crm","query":{"a":["1"]},"method":"GET","url":"/v1/me"}`},
+			`{"id":7}`,
 		},
 		"http post without an answer": {
-			`return (await http.post("/v1/x", { a: 1 })) === undefined`, []string{`{"value":{"status":204}}`},
-			[]string{`http.send {"method":"POST","url":"/v1/x","json":{"a":1}}`}, `true`,
+			`return (await http.post("/v1/x", { a: 1 })) === undefined`,
+			[]string{`{"value":{"status":204}}`},
+			[]string{`http.send {"method":"POST","url":"/v1/x","json":{"a":1}}`},
+			`true`,
 		},
 		"http send": {
-			`return http.send({ url: "/", raw_status: true })`, []string{`{"value":{"status":500}}`},
-			[]string{`http.send {"url":"/","raw_status":true}`}, `{"status":500}`,
+			`return http.send({ url: "/", raw_status: true })`,
+			[]string{`{"value":{"status":500}}`},
+			[]string{`http.send {"url":"/","raw_status":true}`},
+			`{"status":500}`,
 		},
 		"modules": {
-			`return modules.call<number>("crm", "count", { of: "x" })`, []string{`{"value":{"value":3}}`},
-			[]string{`module.call {"role":"crm","method":"count","args":{"of":"x"}}`}, `3`,
+			`return modules.call<number>("crm", "count", { of: "x" })`,
+			[]string{`{"value":{"value":3}}`},
+			[]string{`module.call {"role":"crm","method":"count","args":{"of":"x"}}`},
+			`3`,
 		},
 		"storage": {
 			`await storage.put("k", [1]); await storage.delete("l"); return [await storage.get("k"), (await storage.get("l")) === undefined]`,
 			[]string{`{"value":{}}`, `{"value":{}}`, `{"value":{"found":true,"value":[1]}}`, `{"value":{"found":false}}`},
-			[]string{`storage.put {"key":"k","value":[1]}`, `storage.delete {"key":"l"}`, `storage.get {"key":"k"}`, `storage.get {"key":"l"}`}, `[[1],true]`,
+			[]string{`storage.put {"key":"k","value":[1]}`, `storage.delete {"key":"l"}`, `storage.get {"key":"k"}`, `storage.get {"key":"l"}`},
+			`[[1],true]`,
 		},
 		"keys over pages": {
 			`const all = []; for await (const key of storage.keys("a")) all.push(key); return all`,
 			[]string{`{"value":{"keys":["a1","a2"],"more":true}}`, `{"value":{"keys":["a3"]}}`},
-			[]string{`storage.list {"prefix":"a"}`, `storage.list {"prefix":"a","after":"a2"}`}, `["a1","a2","a3"]`,
+			[]string{`storage.list {"prefix":"a"}`, `storage.list {"prefix":"a","after":"a2"}`},
+			`["a1","a2","a3"]`,
 		},
 		"mapping": {
 			`const m = mapping("s"); await m.put("a", 1); await m.putAll(new Map([["b", 2], ["c", 3]])); await m.delete("d");
@@ -76,16 +85,20 @@ func TestCapabilities_AskWhatTheContractSays(t *testing.T) {
 				`mapping.put {"entries":[{"set":"s","source_id":"b","value":2},{"set":"s","source_id":"c","value":3}]}`,
 				`mapping.delete {"set":"s","source_id":"d"}`, `mapping.list {"set":"s"}`, `mapping.list {"set":"s","after":"a"}`,
 				`mapping.put {"entries":[{"set":"s","source_id":"a","value":2}],"if_absent":true}`, `mapping.get {"set":"s","source_id":"a"}`,
-			}, `[false,1,[["a",1]]]`,
+			},
+			`[false,1,[["a",1]]]`,
 		},
 		"queue": {
-			`return queue.enqueue("PAGE", "next", { delay_ms: 5, unique_key: "k" })`, []string{`{"value":{"id":"job_1"}}`},
-			[]string{`queue.enqueue {"delay_ms":5,"unique_key":"k","event":"PAGE","data":"next"}`}, `{"id":"job_1"}`,
+			`return queue.enqueue("PAGE", "next", { delay_ms: 5, unique_key: "k" })`,
+			[]string{`{"value":{"id":"job_1"}}`},
+			[]string{`queue.enqueue {"delay_ms":5,"unique_key":"k","event":"PAGE","data":"next"}`},
+			`{"id":"job_1"}`,
 		},
 		"record": {
 			`await record.tell("warning", "Careful"); return (await record.update({ status: "ERROR" })).status`,
 			[]string{`{"value":{}}`, `{"value":{"status":"ERROR"}}`},
-			[]string{`integration.update {"messages":[{"level":"warning","title":"Careful"}]}`, `integration.update {"status":"ERROR"}`}, `"ERROR"`,
+			[]string{`integration.update {"messages":[{"level":"warning","title":"Careful"}]}`, `integration.update {"status":"ERROR"}`},
+			`"ERROR"`,
 		},
 		"endpoint": {
 			`return endpoint("shop")`, []string{`{"value":{"url":"u","secret":"h"}}`}, []string{`webhook.endpoint {"webhook":"shop"}`}, `{"url":"u","secret":"h"}`,
@@ -93,15 +106,20 @@ func TestCapabilities_AskWhatTheContractSays(t *testing.T) {
 		"hmac": {
 			`return [Array.from(await hmac.sign("h", "é")), await hmac.verify("h", new Uint8Array([1]), new Uint8Array([255]), "sha1")]`,
 			[]string{`{"value":{"signature":"/wA="}}`, `{"value":{"valid":true}}`},
-			[]string{`crypto.hmac_sign {"secret":"h","message":"w6k="}`, `crypto.hmac_verify {"secret":"h","hash":"sha1","message":"AQ==","signature":"/w=="}`}, `[[255,0],true]`,
+			[]string{`crypto.hmac_sign {"secret":"h","message":"w6k="}`, `crypto.hmac_verify {"secret":"h","hash":"sha1","message":"AQ==","signature":"/w=="}`},
+			`[[255,0],true]`,
 		},
 		"at once": {
 			`return Promise.all([storage.get("a"), storage.get("b")])`,
-			[]string{`{"value":{"found":true,"value":1}}`, `{"value":{"found":true,"value":2}}`}, []string{`storage.get {"key":"a"}`, `storage.get {"key":"b"}`}, `[1,2]`,
+			[]string{`{"value":{"found":true,"value":1}}`, `{"value":{"found":true,"value":2}}`},
+			[]string{`storage.get {"key":"a"}`, `storage.get {"key":"b"}`},
+			`[1,2]`,
 		},
 		"a fault": {
 			`try { await storage.get("a") } catch (e) { if (!isFault(e, "timeout", "not_found") || isFault(e, "timeout")) throw e; return [e.kind, e.side, e.status, e.message, e.name] }`,
-			[]string{`{"fault":{"kind":"not_found","side":"remote","status":404,"message":"no"}}`}, []string{`storage.get {"key":"a"}`}, `["not_found","remote",404,"no","FriggError"]`,
+			[]string{`{"fault":{"kind":"not_found","side":"remote","status":404,"message":"no"}}`},
+			[]string{`storage.get {"key":"a"}`},
+			`["not_found","remote",404,"no","FriggError"]`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
