@@ -78,6 +78,7 @@ func TestRewrite_NoBytesAskForMore(t *testing.T) {
 		"bodies":                 module(oneType, oneFunction, section(sectionCode, uv(huge))),
 		"no bodies":              module(oneType, oneFunction, section(sectionCode, uv(0))),
 		"a body":                 module(oneType, oneFunction, section(sectionCode, uv(1), uv(huge))),
+		"a second body":          module(oneType, section(sectionFunction, []byte{2, 0, 0}), section(sectionCode, []byte{2, 2, 0, opEnd}, uv(huge))),
 		"a large body":           module(oneType, oneFunction, body([]byte{0}, append(bytes.Repeat([]byte{1}, maxBody), opEnd)...)),
 		"local declarations":     module(oneType, oneFunction, body(uv(huge), opEnd)),
 		"locals":                 module(oneType, oneFunction, body(append(append(uv(1), uv(huge)...), 0x7f), opEnd)),

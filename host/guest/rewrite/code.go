@@ -118,16 +118,19 @@ func proposal(op byte) string {
 
 // code reads the code section and writes it with charges.
 func (p *pass) code(r *reader) {
-	imported := len(p.m.Imports)
 	f := &function{p: p}
 	out := make([]byte, 0, len(r.b)+len(r.b)/8)
-	index := imported
+	index := len(p.m.Imports)
 	p.sections[sectionCode].count = r.vector(maxEntries, func() {
 		if index >= len(p.functions) {
 			r.fail("more bodies than functions")
 			return
 		}
-		if err := f.read(r.bytes(r.u32()), index); r.err == nil && err != nil {
+		body := r.bytes(r.u32())
+		if r.err != nil {
+			return
+		}
+		if err := f.read(body, index); err != nil {
 			r.stop(fmt.Errorf("function %d: %w", index, err))
 			return
 		}
@@ -135,7 +138,7 @@ func (p *pass) code(r *reader) {
 		index++
 	})
 	if r.err == nil && index < len(p.functions) {
-		r.fail("less bodies than functions")
+		r.fail("fewer bodies than functions")
 	}
 	p.sections[sectionCode].entries = out
 }
@@ -181,8 +184,8 @@ func (f *function) check() {
 			f.fail("more than %d %s in a function", bound.most, bound.what)
 		}
 	}
-	if merges := int(f.locals) * (s.blocks + s.jumps + s.labels); merges > maxMerges {
-		f.fail("too many local variables for its %d blocks and branches; build it with optimisation", s.blocks+s.jumps+s.labels)
+	if places := s.blocks + s.jumps + s.labels; int64(f.locals)*int64(places) > maxMerges {
+		f.fail("%d local variables in %d blocks and branches are too many; build it with optimisation", f.locals, places)
 	}
 }
 
@@ -201,7 +204,7 @@ func (f *function) read(body []byte, index int) error {
 	f.reader = reader{b: body}
 	f.calls, f.needsLocal = false, false
 	f.size = size{}
-	f.declarations(f.p.types[f.p.functions[index]].parameters)
+	f.declarations(uint32(len(f.p.types[f.p.functions[index]].params)))
 	f.charges = append(f.charges[:0], charge{at: int32(f.at)})
 	f.open, f.current, f.from = f.open[:0], 0, f.at
 	f.instructions()
@@ -345,7 +348,7 @@ func (f *function) blockType() {
 	if f.err == nil && (i < 0 || i >= int64(len(f.p.types))) {
 		f.fail("block type %d of %d", i, len(f.p.types))
 	}
-	if f.err == nil && f.p.types[i].parameters > maxBlockParams {
+	if f.err == nil && len(f.p.types[i].params) > maxBlockParams {
 		f.fail("a block with more than %d parameters", maxBlockParams)
 	}
 }

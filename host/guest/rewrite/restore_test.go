@@ -128,3 +128,14 @@ func TestRestore_SaysWhyNot(t *testing.T) {
 		}
 	}
 }
+
+// TestRestore_StartMayBeImported: then the host calls its own function, as the engine would.
+func TestRestore_StartMayBeImported(t *testing.T) {
+	t.Parallel()
+	wasm := module(oneType, section(sectionImport, []byte("\x01\x03env\x05begin\x00\x00")), section(sectionStart, []byte{0}))
+	m, err := Rewrite(wasm, allOptions[3])
+	if err != nil || m.Start != "frigg:start" {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	compare(t, run{module: m, most: 10}, wasm)
+}

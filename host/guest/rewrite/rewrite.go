@@ -38,7 +38,8 @@ const MaxFuel = 1 << 30
 
 // YieldPages is what a guest that has used up its quantum asks memory.grow for, as often as it has used up a quantum. The
 // host takes that for a yield and refuses it. Since Wasm declares no maximum, it arrives as long as a memory has at most
-// 65536-YieldPages pages, a little more than 2 GiB.
+// 65536-YieldPages pages, a little more than 2 GiB, and the engine has no lower limit of its own. After n such calls that
+// were refused, a guest has used (n+1) quanta less what is left in the fuel, which is negative during the call.
 const YieldPages = 0x7fff
 
 // Module is a module that was rewritten.
@@ -175,9 +176,7 @@ type content struct {
 
 // signature of a function type.
 type signature struct {
-	params, results   string // letters
-	takesNone, isVoid bool
-	parameters        uint32
+	params, results string // a letter for each value
 }
 
 // slow is the index of our function, which yields.

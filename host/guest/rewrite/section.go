@@ -105,17 +105,13 @@ func (p *pass) functionType(r *reader) {
 	if form := r.byte(); form != 0x60 {
 		r.fail("type form 0x%x", form)
 	}
-	var t signature
-	t.params, t.parameters = letters(r, maxParams)
-	t.results, _ = letters(r, maxResults)
-	t.takesNone, t.isVoid = t.params == "", t.results == ""
-	p.types = append(p.types, t)
+	p.types = append(p.types, signature{letters(r, maxParams), letters(r, maxResults)})
 }
 
 // letters reads a vector of value types.
-func letters(r *reader, most uint32) (string, uint32) {
+func letters(r *reader, most uint32) string {
 	var s strings.Builder
-	n := r.vector(most, func() {
+	r.vector(most, func() {
 		switch r.value() {
 		case wasm.I32:
 			s.WriteByte('i')
@@ -125,7 +121,7 @@ func letters(r *reader, most uint32) (string, uint32) {
 			s.WriteByte('?')
 		}
 	})
-	return s.String(), n
+	return s.String()
 }
 
 func (p *pass) imported(r *reader) {
@@ -248,7 +244,7 @@ func (p *pass) startFunction(r *reader) {
 	if !r.within("function", f, len(p.functions)) {
 		return
 	}
-	if t := p.types[p.functions[f]]; !t.takesNone || !t.isVoid {
+	if p.types[p.functions[f]] != (signature{}) {
 		r.fail("the start function has parameters or results")
 	}
 	p.start = int64(f)
