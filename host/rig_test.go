@@ -150,6 +150,7 @@ func (r *rig) start() {
 	r.url = "http://" + listener.Addr().String()
 	h, err := host.New(context.Background(), r.config)
 	must(r.t, err)
+	must(r.t, h.Plugins.Loaded(context.Background())) // a start does not wait for slow ones
 	r.host = h
 	r.configure()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -192,6 +192,9 @@ func (r *Registry) await(ctx context.Context, matters func(*load) bool) error {
 		if l == nil {
 			r.scan.Lock()
 			defer r.scan.Unlock()
+			if r.round == nil {
+				return nil
+			}
 			return r.round.failed
 		}
 		select {

@@ -115,10 +115,10 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 }
 
 // startPatience is how long Start waits for what has never served.
-const startPatience = 20 * time.Second
+const startPatience = time.Minute
 
 // Start looks at the folder for the first time. What served when the last process ended serves at once, and is loaded
-// meanwhile: its first calls wait for that. What never served is waited for, at most 20 s; then it is loaded in the
+// meanwhile: its first calls wait for that. What never served is waited for, at most a minute; then it is loaded in the
 // background. If a file changed a moment ago Start looks again when it has come to rest.
 func (r *Registry) Start(ctx context.Context) error {
 	if err := r.review(ctx, true); err != nil {

@@ -52,6 +52,12 @@ func New(c Config) *Service {
 // that wait for approval.
 func (s *Service) List(context.Context) ([]Entry, error) { return s.registry.Entries(), nil }
 
+// Loaded waits until nothing is being compiled. The error is that of ctx, or of the store that could not put a version on
+// record.
+func (s *Service) Loaded(ctx context.Context) error {
+	return s.registry.await(ctx, func(*load) bool { return true })
+}
+
 // Approve grants a version what it asks for, and lets it serve. An empty digest means the version in the plugins folder.
 // by says who consents. It returns the version as it is then: Broken when it was approved but cannot be loaded.
 // Errors: NotFound when there is no such version; Invalid when it cannot be used anyway. Approving again is fine.
