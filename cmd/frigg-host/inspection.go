@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -8,11 +9,57 @@ import (
 	"text/tabwriter"
 
 	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/guest"
 	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
+// inspection is what --json prints.
+type inspection struct {
+	*plugin.Inspection
+	Calls *apart `json:"calls,omitempty"`
+}
+
+// apart is how calls of a module are kept apart.
+type apart struct {
+	Isolation string `json:"isolation,omitempty"` // known only when its start was run
+	Why       string `json:"why,omitempty"`       // it is not the fastest
+	Image     uint64 `json:"image_bytes,omitempty"`
+}
+
+// calls finds out how calls of a module are kept apart, as far as that can be known.
+func (c *pluginInspectCmd) calls(ctx context.Context, module []byte) (*apart, error) {
+	if !c.Start {
+		why, err := guest.Unrestorable(module)
+		return &apart{Why: why}, err
+	}
+	engine, err := guest.OpenNative(ctx, guest.Config{Imports: guest.Imports(), CacheDir: compileCache()})
+	if err != nil {
+		return nil, err
+	}
+	defer engine.Close(context.WithoutCancel(ctx))
+	m, err := engine.Compile(ctx, module)
+	if err != nil {
+		return nil, err
+	}
+	d := m.Describe()
+	return &apart{string(d.Isolation), d.Why, d.ImageBytes}, nil
+}
+
+// String is for people.
+func (a *apart) String() string {
+	switch {
+	case a.Isolation == "" && a.Why == "":
+		return "start from an image, if its start allows it; see --start"
+	case a.Isolation == "" || a.Isolation == string(guest.Fresh):
+		return "set the plugin up anew each time, which is slow: " + a.Why
+	case a.Why != "":
+		return fmt.Sprintf("start from an image (%s): %s", a.Isolation, a.Why)
+	}
+	return fmt.Sprintf("start from an image of %d KiB (%s)", a.Image>>10, a.Isolation)
+}
+
 // printInspection says what a file is, in words.
-func printInspection(out io.Writer, file string, in *plugin.Inspection) error {
+func printInspection(out io.Writer, file string, in inspection) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(t, "%s\t%s\n", label, plain(fmt.Sprintf(format, args...)))
@@ -29,6 +76,9 @@ func printInspection(out io.Writer, file string, in *plugin.Inspection) error {
 	line("exports", "%s", orNone(names(in.Exports)))
 	if in.Memory != nil {
 		line("memory", "at least %d KiB", in.Memory.MinBytes>>10)
+	}
+	if in.Calls != nil {
+		line("calls", "%s", in.Calls)
 	}
 	for _, p := range in.Problems {
 		line("problem", "%s", p)

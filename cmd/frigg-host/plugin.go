@@ -118,29 +118,35 @@ func wanted(name string, settings []string) string {
 }
 
 type pluginInspectCmd struct {
-	File string `arg:"" help:"The .wasm file." type:"existingfile"`
-	JSON bool   `help:"Print as JSON." name:"json"`
+	File  string `arg:"" help:"The .wasm file." type:"existingfile"`
+	Start bool   `help:"Compile the file too and run its start, sandboxed and without any capability, to see how its calls are kept apart."`
+	JSON  bool   `help:"Print as JSON." name:"json"`
 }
 
 // Help has the examples of `plugin inspect --help`.
 func (pluginInspectCmd) Help() string {
-	return `Nothing of the file is run. Exit codes: 0 a plugin that this host takes, 1 a module with problems, 4 not a usable module.
+	return `Without --start nothing of the file is run. Exit codes: 0 a plugin that this host takes, 1 a module with problems, 4 not a usable module.
 
-Example:
-  frigg-host plugin inspect gitea.wasm --json`
+Examples:
+  frigg-host plugin inspect gitea.wasm --json
+  frigg-host plugin inspect gitea.wasm --start`
 }
 
-func (c *pluginInspectCmd) Run(s streams) error {
+func (c *pluginInspectCmd) Run(ctx context.Context, s streams) error {
 	module, err := os.ReadFile(c.File)
 	if err != nil {
 		return &exitError{exitUnusable, err.Error()}
 	}
 	in, err := plugin.Inspect(module)
+	view := inspection{Inspection: in}
+	if err == nil {
+		view.Calls, err = c.calls(ctx, module)
+	}
 	if c.JSON {
-		if printed := printJSON(s.out, in); printed != nil {
+		if printed := printJSON(s.out, view); printed != nil {
 			return printed
 		}
-	} else if printed := printInspection(s.out, c.File, in); printed != nil {
+	} else if printed := printInspection(s.out, c.File, view); printed != nil {
 		return printed
 	}
 	if err != nil {

@@ -48,7 +48,9 @@ func TestScript_IsCalledCleanEveryTime(t *testing.T) {
 	}
 	call := func(export string) (Result, error) {
 		return m.Call(context.Background(), Call{Plugin: "js", Export: export, Input: []byte(`{"a":1}`), Limits: Limits{Timeout: 2 * time.Second},
-			Host: func(_ context.Context, im Import, request []byte) []byte { return []byte(`{"value":` + string(request) + `}`) }})
+			Host: func(_ context.Context, im Import, request []byte) []byte {
+				return []byte(`{"value":` + string(request) + `}`)
+			}})
 	}
 	const clean = `{"value":{"calls":1,"leaked":1,"at":1777000000123}}`
 	fuel := map[string]int64{}

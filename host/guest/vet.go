@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/guest/javascript"
 	"github.com/frigg-host/frigg-host/host/guest/rewrite"
 )
 
@@ -42,6 +43,19 @@ func vet(module []byte, o rewrite.Options) (*vetted, error) {
 	}
 	slices.Sort(v.callable)
 	return v, nil
+}
+
+// Unrestorable says why instances of a module cannot be used for more than one call as far as its code tells, "" if they
+// can. Nothing is run: what its start does may be another reason. Errors are those of Engine.Compile.
+func Unrestorable(module []byte) (string, error) {
+	if _, isScript, err := javascript.Source(module); isScript && err == nil {
+		return "", nil
+	}
+	v, err := vet(module, rewrite.Options{Fuel: quantum, Restore: true})
+	if err != nil {
+		return "", err
+	}
+	return v.Module.Unrestorable, nil
 }
 
 // check compares the imports with what is offered.
