@@ -1,7 +1,8 @@
 # frigg-host. `make` alone says what there is.
 GO          ?= go
 PLUGINS     := gitea stripe caldav tidepool stripe-gitea tidepool-welcome
-WASM        := $(PLUGINS:%=build/plugins/%.wasm)
+SCRIPTS     := tidepool-deals
+WASM        := $(PLUGINS:%=build/plugins/%.wasm) $(SCRIPTS:%=build/plugins/%.wasm)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 BENCHCOUNT  ?= 5
@@ -18,13 +19,18 @@ run: build wasm ## build everything and start the demo: a vendor, an account, li
 build: ## build bin/frigg-host
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/frigg-host ./cmd/frigg-host
 
-wasm: $(WASM) ## build the example plugins into build/plugins with the plain Go toolchain
+wasm: $(WASM) ## build the example plugins into build/plugins: Go with its plain toolchain, TypeScript with the host itself
 
 # The Go toolchain knows best what changed, so it is always asked; the packed file is only touched when it differs.
 build/plugins/%.wasm: FORCE build
 	@mkdir -p build/raw build/plugins
 	@GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags='-s -w' -o build/raw/$*.wasm ./plugins/examples/$*
 	@./bin/frigg-host plugin pack --manifest plugins/examples/$*/manifest.yaml build/raw/$*.wasm -o build/raw/$*.packed
+	@cmp -s build/raw/$*.packed $@ || { cp build/raw/$*.packed $@.part && mv $@.part $@ && echo "built $@"; }
+
+$(SCRIPTS:%=build/plugins/%.wasm): build/plugins/%.wasm: FORCE build
+	@mkdir -p build/raw build/plugins
+	@./bin/frigg-host plugin pack --manifest plugins/examples/$*/manifest.json plugins/examples/$*/app.ts -o build/raw/$*.packed
 	@cmp -s build/raw/$*.packed $@ || { cp build/raw/$*.packed $@.part && mv $@.part $@ && echo "built $@"; }
 
 test: wasm ## run every test with the race detector

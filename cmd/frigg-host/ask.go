@@ -28,6 +28,9 @@ func printAsk(w io.Writer, e plugin.Entry) {
 	for _, s := range p.Manifest.Settings {
 		line("setting", "%-12s %s", s.Name, settingKind(s))
 	}
+	for _, r := range ask.OpenRoutes {
+		line("open", "%-12s answers anybody", r)
+	}
 	line("limits", "%s: %s", limits(ask.Limits), brief(p.Manifest.Limits.Reason))
 	line("file", "%s, %s", p.File, p.Digest)
 	for _, r := range e.Rivals {

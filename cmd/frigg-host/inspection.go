@@ -115,6 +115,13 @@ func printManifest(line func(label, format string, args ...any), m *abi.Manifest
 	for _, r := range m.Roles {
 		line("needs", "an account of %s as %s", r.Module, r.Name)
 	}
+	for _, r := range m.Routes {
+		who := "for users"
+		if r.Auth == abi.RouteAuthNone {
+			who = "answers anybody"
+		}
+		line("route", "%s %s: %s", r.Method, r.Path, strings.TrimSpace(who+" "+r.Summary))
+	}
 	for _, a := range m.Actions {
 		line("action", "%s: %s", a.Name, a.Title)
 	}

@@ -229,8 +229,15 @@ func logOf(c plugin.Call) func(Level, string) {
 	return func(l Level, msg string) { c.Log(l.String(), msg) }
 }
 
-// openAnswer opens the envelope. Unknown fields are ignored; exactly one of value and fault must be there.
+// openAnswer opens the envelope. Unknown fields are ignored; exactly one of value and fault must be there. The value is a
+// part of output.
 func openAnswer(output []byte) (json.RawMessage, *abi.Fault, error) {
+	if value, f, ok := abi.OpenAnswer(output); ok {
+		if f != nil {
+			f.Message = clean(f.Message, maxTextBytes)
+		}
+		return value, f, nil
+	}
 	if len(output) == 0 {
 		return nil, nil, fmt.Errorf("nothing")
 	}

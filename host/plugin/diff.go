@@ -298,6 +298,9 @@ func (d *Difference) mark(limits []limit) {
 	for _, l := range limits {
 		more("limit", l.field, fmt.Sprintf("%d -> %d", l.granted, l.asked))
 	}
+	for _, r := range d.More.OpenRoutes {
+		more("route", r, "answers anybody")
+	}
 	for _, h := range d.More.Hosts {
 		more("host", h.Pattern, "is now "+h.String())
 	}

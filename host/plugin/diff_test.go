@@ -75,7 +75,7 @@ func TestCompare_SaysWhatChangedAndWhatAsksForMore(t *testing.T) {
 			"a route that anybody may call",
 			withManifest(wasmtest.Module{Imports: doors("storage.get"), Funcs: wasmtest.Exports("frigg_handle_event", "frigg_handle_route")},
 				integration("crm", "1.1.0", more+`,"capabilities":[{"name":"storage","reason":"r"}],"routes":[{"method":"GET","path":"/x","auth":"none","summary":"Shows x."}]`)),
-			[]string{"added route GET /x: Shows x.", "added export frigg_handle_route: () -> i32"}, "",
+			[]string{"! added route GET /x: Shows x.", "added export frigg_handle_route: () -> i32"}, "to answer anybody at GET /x",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,6 +18,8 @@ type Ask struct {
 	// Secrets are the values that the manifest itself keeps from the plugin, such as "settings.client_secret". A later
 	// version may not quietly turn one into a value that it can read.
 	Secrets []string `json:"secrets,omitempty"`
+	// OpenRoutes answer anybody who can reach the host, such as "POST /preview".
+	OpenRoutes []string `json:"open_routes,omitempty"`
 }
 
 // Host is one place that requests may go to.
@@ -70,11 +72,13 @@ type Missing struct {
 	Limits       []string `json:"limits,omitempty"` // as texts for people
 	// Exposed are values that were secret and are not any more.
 	Exposed []string `json:"exposed,omitempty"`
+	// OpenRoutes answer anybody.
+	OpenRoutes []string `json:"open_routes,omitempty"`
 }
 
 // None reports whether nothing is missing.
 func (m Missing) None() bool {
-	return len(m.Capabilities)+len(m.Hosts)+len(m.Limits)+len(m.Exposed) == 0
+	return len(m.Capabilities)+len(m.Hosts)+len(m.Limits)+len(m.Exposed)+len(m.OpenRoutes) == 0
 }
 
 // String lists it for people.
@@ -89,6 +93,9 @@ func (m Missing) String() string {
 	parts = append(parts, m.Limits...)
 	for _, e := range m.Exposed {
 		parts = append(parts, "to read "+e+", which was secret")
+	}
+	for _, r := range m.OpenRoutes {
+		parts = append(parts, "to answer anybody at "+r)
 	}
 	return strings.Join(parts, ", ")
 }
@@ -110,6 +117,11 @@ func AskOf(manifest *abi.Manifest) Ask {
 		}
 	}
 	slices.Sort(a.Secrets)
+	for _, r := range m.Routes {
+		if r.Auth == abi.RouteAuthNone {
+			a.OpenRoutes = append(a.OpenRoutes, r.Method+" "+r.Path)
+		}
+	}
 	return a
 }
 
@@ -153,6 +165,11 @@ func MissingFrom(manifest *abi.Manifest, g *Grant) Missing {
 		m.Limits = append(m.Limits, fmt.Sprintf(l.text, l.asked))
 	}
 	m.Exposed = exposed(manifest, granted.Secrets)
+	for _, r := range asked.OpenRoutes {
+		if !slices.Contains(granted.OpenRoutes, r) {
+			m.OpenRoutes = append(m.OpenRoutes, r)
+		}
+	}
 	return m
 }
 
