@@ -425,6 +425,12 @@ func init() {
 	integration.Route("PUT /raw", func(_ *integration.Call, r integration.Request[[]byte]) (integration.Reply, error) {
 		return integration.ReplyBytes(200, "application/x-odd", append(r.Body, 0xff))
 	})
+	integration.RouteJSON("POST /sum", func(_ *integration.Call, r integration.Request[map[string]any]) (order, error) {
+		if r.Body["item"] == nil {
+			return order{}, frigg.Invalid("no item")
+		}
+		return order{Item: r.Body["item"].(string), Count: len(r.Body["of"].([]any))}, nil
+	})
 	integration.Route("DELETE /:integrationId", func(c *integration.Call, _ integration.Request[frigg.None]) (integration.Reply, error) {
 		return integration.Reply{}, c.Storage().Put("seen", c.Integration.ID)
 	})
@@ -450,6 +456,13 @@ func TestRoute_TakesAndAnswersBodiesOfEveryKind(t *testing.T) {
 		{route: "POST /orders/:id", q: abi.RouteInput{Bytes: []byte{0xff}}, kind: frigg.KindInvalid},
 		{route: "TEXT", q: abi.RouteInput{Headers: map[string]string{"x-greeting": "hello "}, Text: "ä"}, want: abi.HTTPReply{Status: 200, Text: "hello ä"}},
 		{route: "PUT /raw", q: abi.RouteInput{Text: "a"}, want: abi.HTTPReply{Status: 200, Headers: map[string]string{"content-type": "application/x-odd"}, Bytes: []byte{'a', 0xff}}},
+		{
+			route: "POST /sum", q: abi.RouteInput{Text: `{"item":"b\u00f6x","of":[1,{"a":null},"x"]}`},
+			want: abi.HTTPReply{Status: 200, Headers: map[string]string{"content-type": "application/json"}, Text: `{"item":"böx","count":3}`},
+		},
+		{route: "POST /sum", q: abi.RouteInput{Text: `{"of":[]}`}, kind: frigg.KindInvalid},
+		{route: "POST /sum", q: abi.RouteInput{Text: `[1]`}, kind: frigg.KindInvalid},
+		{route: "POST /sum", q: abi.RouteInput{Text: `null`}, kind: frigg.KindInvalid},
 		{route: "GET /unknown", kind: frigg.KindUnsupported},
 	} {
 		got, err := f.Route(c.route, c.q)

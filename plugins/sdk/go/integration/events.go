@@ -46,6 +46,7 @@ func ignoreData(f func(*Call) error) func(*Call, json.RawMessage) error {
 // On registers what works an own event or a schedule's event off.
 func On[T any](event Event[T], f func(*Call, T) error) {
 	wire.Declare("event", string(event))
+	wire.Prepare[T]()
 	events[string(event)] = func(c *Call, data json.RawMessage) error {
 		var v T
 		if err := wire.Decode(data, &v, "the data of "+string(event)); err != nil {
@@ -59,6 +60,7 @@ func On[T any](event Event[T], f func(*Call, T) error) {
 // done at once.
 func OnWebhook[T any](webhook, event string, f func(*Call, Webhook[T]) error) {
 	wire.Declare("event of webhook "+webhook, event)
+	wire.Prepare[T]()
 	hooks[hookKey{webhook, event}] = func(c *Call, e abi.WebhookEvent) error {
 		w, err := webhookOf[T](e)
 		if err != nil {

@@ -29,6 +29,7 @@ var (
 // person has typed since; the form is asked for again when a field changed.
 func ConfigForm[In any](f func(*Call, In) (frigg.Form, error)) {
 	wire.Declare("export", abi.ExportConfigForm)
+	wire.Prepare[In]()
 	configForm = func(c *Call, typed json.RawMessage) (frigg.Form, error) {
 		var in In
 		wire.DecodeLoosely(c.Integration.Config, &in)
@@ -40,6 +41,7 @@ func ConfigForm[In any](f func(*Call, In) (frigg.Form, error)) {
 // ValidateConfig registers the judge of a configuration beyond its schema. An error means that it could not be judged.
 func ValidateConfig[T any](f func(*Call, T) ([]Problem, error)) {
 	wire.Declare("export", abi.ExportValidateConfig)
+	wire.Prepare[T]()
 	validate = func(c *Call) ([]Problem, error) {
 		config, err := Config[T](c)
 		if err != nil {
@@ -52,6 +54,8 @@ func ValidateConfig[T any](f func(*Call, T) ([]Problem, error)) {
 // Action registers what an action of the manifest does. Sample data is a list of objects, one per row.
 func Action[In, Out any](name string, f func(*Call, In) (Out, error)) {
 	wire.Declare("action", name)
+	wire.Prepare[In]()
+	wire.Prepare[Out]()
 	actions[name] = func(c *Call, input json.RawMessage) (any, error) {
 		var in In
 		if err := wire.Decode(input, &in, "the input of "+name); err != nil {
@@ -64,6 +68,7 @@ func Action[In, Out any](name string, f func(*Call, In) (Out, error)) {
 // ActionForm registers the form of an action with has_form. In is what the person has typed so far.
 func ActionForm[In any](action string, f func(*Call, In) (frigg.Form, error)) {
 	wire.Declare("action form", action)
+	wire.Prepare[In]()
 	actionForms[action] = func(c *Call, typed json.RawMessage) (frigg.Form, error) {
 		var in In
 		wire.DecodeLoosely(typed, &in)

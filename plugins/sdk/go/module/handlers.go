@@ -21,6 +21,8 @@ var (
 // Method registers what answers a method of the manifest.
 func Method[In, Out any](name frigg.Method[In, Out], f func(*Call, In) (Out, error)) {
 	wire.Declare("method", string(name))
+	wire.Prepare[In]()
+	wire.Prepare[Out]()
 	methods[string(name)] = func(c *Call, args json.RawMessage) (any, error) {
 		var in In
 		if err := wire.Decode(args, &in, "the arguments of "+string(name)); err != nil {
@@ -48,6 +50,7 @@ func TestAuth(f func(*Call) error) {
 // again when a field changed.
 func EntityForm[In any](f func(*Call, In) (frigg.Form, error)) {
 	wire.Declare("export", abi.ExportEntityForm)
+	wire.Prepare[In]()
 	entityForm = func(c *Call, input json.RawMessage) (frigg.Form, error) {
 		var in In
 		wire.DecodeLoosely(input, &in)

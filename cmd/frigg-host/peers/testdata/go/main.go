@@ -22,24 +22,21 @@ type relayed struct {
 func init() {
 	integration.Route("GET /hello", hello)
 	integration.Route("GET /hello-user", hello)
-	integration.Route("POST /json", count)
-	integration.Route("GET /:integrationId/sub", relay)
+	integration.RouteJSON("POST /json", count)
+	integration.RouteJSON("GET /:integrationId/sub", relay)
 }
 
 func hello(*integration.Call, integration.Request[frigg.None]) (integration.Reply, error) {
 	return integration.ReplyText(200, "hello\n")
 }
 
-func count(_ *integration.Call, r integration.Request[map[string]any]) (integration.Reply, error) {
-	return integration.ReplyJSON(200, counted{true, len(r.Body)})
+func count(_ *integration.Call, r integration.Request[map[string]any]) (counted, error) {
+	return counted{true, len(r.Body)}, nil
 }
 
-func relay(c *integration.Call, _ integration.Request[frigg.None]) (integration.Reply, error) {
+func relay(c *integration.Call, _ integration.Request[frigg.None]) (relayed, error) {
 	up, err := rest.Get[json.RawMessage](c.HTTP("stub"), "/me")
-	if err != nil {
-		return integration.Reply{}, err
-	}
-	return integration.ReplyJSON(200, relayed{true, up})
+	return relayed{true, up}, err
 }
 
 func main() {}

@@ -131,8 +131,23 @@ func Decode(b []byte, v any, what string) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if m, ok := v.(reader); ok && m.ReadJSON(b) {
-		return nil
+	switch v := v.(type) {
+	case reader:
+		if v.ReadJSON(b) {
+			return nil
+		}
+	case *any:
+		if value, ok := abi.ReadAny(b); ok && *v == nil {
+			*v = value
+			return nil
+		}
+	case *map[string]any:
+		if value, ok := abi.ReadAny(b); ok && *v == nil {
+			if object, ok := value.(map[string]any); ok {
+				*v = object
+				return nil
+			}
+		}
 	}
 	err := json.Unmarshal(b, v)
 	if err == nil {
