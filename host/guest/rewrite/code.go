@@ -4,6 +4,8 @@ import "fmt"
 
 // Instructions (5.4) that matter here.
 const (
+	opUnreachable  = 0x00
+	opNop          = 0x01
 	opBlock        = 0x02
 	opLoop         = 0x03
 	opIf           = 0x04
@@ -12,6 +14,7 @@ const (
 	opBr           = 0x0c
 	opBrIf         = 0x0d
 	opBrTable      = 0x0e
+	opReturn       = 0x0f
 	opCall         = 0x10
 	opCallIndirect = 0x11
 	opDrop         = 0x1a
@@ -53,7 +56,9 @@ const (
 	plain             // nothing follows
 	block             // block type
 	loop              // block type
+	otherwise         //
 	end               //
+	leaving           //
 	label             // label
 	labels            // labels and a label
 	call              // function
@@ -82,9 +87,9 @@ var shapes = func() (s [256]shape) {
 			s[op] = as
 		}
 	}
-	fill(0x00, 0x01, plain) // unreachable, nop
-	s[opBlock], s[opIf], s[opElse], s[opLoop], s[opEnd] = block, block, plain, loop, end
-	s[opBr], s[opBrIf], s[opBrTable], s[0x0f] = label, label, labels, plain // the last is return
+	s[opUnreachable], s[opNop], s[opReturn] = leaving, plain, leaving
+	s[opBlock], s[opIf], s[opElse], s[opLoop], s[opEnd] = block, block, otherwise, loop, end
+	s[opBr], s[opBrIf], s[opBrTable] = label, label, labels
 	s[opCall], s[opCallIndirect] = call, indirect
 	s[opDrop], s[0x1b], s[opSelectTyped] = plain, plain, typed // the second is select without a type
 	fill(opLocalGet, opLocalTee, local)
@@ -155,14 +160,26 @@ type function struct {
 	needsLocal bool // a scratch local, for the sizes of bulk instructions
 	size       size
 
-	// charges in order; the first is that of the entry. current is the one that the code being read adds to, since from.
+	// charges in order; the first is that of the entry. current is the one that pays for the code being read: way bytes on
+	// the longest way from there to the byte from, never if nothing leads there.
 	charges []charge
-	current int
+	current int32
+	way     int32
 	from    int
-	// open has an entry for each block that is open: for a loop the charge that was current outside of it, else none.
-	open []int32
-	body []byte
+	open    []frame
+	body    []byte
 }
+
+// frame is a block that is open.
+type frame struct {
+	charge  int32 // that pays for what follows the block
+	outside int32 // the same, if it is a loop with a charge of its own; else none
+	end     int32 // longest way to its end by a branch
+	skip    int32 // longest way past it, if it is an if without else
+}
+
+// never is the way to what nothing leads to.
+const never = -1
 
 // size is what there is of what is costly to compile.
 type size struct{ blocks, loops, jumps, labels, values int }
@@ -192,7 +209,8 @@ func (f *function) check() {
 // charge is a place where code pays.
 type charge struct {
 	at   int32 // before this byte
-	own  int32 // bytes of code that are paid for
+	own  int32 // bytes of code that are paid for: those on the longest way through it
+	way  int32 // to the loop inside of it that is being read
 	bulk bool
 }
 
@@ -206,7 +224,7 @@ func (f *function) read(body []byte, index int) error {
 	f.size = size{}
 	f.declarations(uint32(len(f.p.types[f.p.functions[index]].params)))
 	f.charges = append(f.charges[:0], charge{at: int32(f.at)})
-	f.open, f.current, f.from = f.open[:0], 0, f.at
+	f.open, f.current, f.way, f.from = f.open[:0], 0, 0, f.at
 	f.instructions()
 	return f.err
 }
@@ -247,17 +265,30 @@ func (f *function) instructions() {
 			f.within("global", f.u32(), int(p.globals))
 		case label:
 			f.size.jumps++
-			f.u32()
+			target := f.u32()
+			f.advance()
+			f.jump(target)
+			if op == opBr {
+				f.way = never
+			}
 		case call:
 			if i := f.u32(); f.within("function", i, len(p.functions)) {
 				f.call(p.functions[i])
 			}
 		case block:
 			f.blockType()
-			f.enter(none)
+			f.enter()
+			if op == opIf {
+				f.open[len(f.open)-1].skip = f.way
+			}
 		case loop:
 			f.blockType()
 			f.enterLoop()
+		case otherwise:
+			f.turn()
+		case leaving:
+			f.advance()
+			f.way = never
 		case end:
 			if len(f.open) == 0 {
 				f.close(f.at)
@@ -272,8 +303,10 @@ func (f *function) instructions() {
 			}
 			f.u32()
 		case labels:
-			f.size.labels += int(f.vector(maxLabels, func() { f.u32() }))
-			f.u32()
+			f.advance() // its labels are not run through
+			f.size.labels += int(f.vector(maxLabels, func() { f.jump(f.u32()) }))
+			f.jump(f.u32())
+			f.way = never
 		case four:
 			f.bytes(4)
 		case eight:
@@ -316,7 +349,7 @@ func (f *function) close(at int) {
 		f.fail("%d bytes after its end", len(f.b)-at)
 	}
 	f.check()
-	f.charges[f.current].own += int32(at - f.from)
+	f.advance()
 }
 
 // call notes one of a function of a type.
@@ -353,35 +386,75 @@ func (f *function) blockType() {
 	}
 }
 
-// enter notes a block; outside is the charge to go back to.
-func (f *function) enter(outside int32) {
+// advance goes on to the byte that is read next.
+func (f *function) advance() {
+	if f.way != never {
+		c := &f.charges[f.current]
+		f.way += int32(f.at - f.from)
+		c.own = max(c.own, f.way)
+	}
+	f.from = f.at
+}
+
+// jump notes a branch: the end of its block can be reached from here, out of loops that are paid for by themselves. The head
+// of a loop pays when it is reached, and nothing follows the end of a function.
+func (f *function) jump(label uint32) {
+	if f.way == never || uint64(label) >= uint64(len(f.open)) {
+		return
+	}
+	t := &f.open[len(f.open)-1-int(label)]
+	switch {
+	case t.outside != none:
+	case t.charge == f.current:
+		t.end = max(t.end, f.way)
+	default:
+		t.end = max(t.end, f.charges[t.charge].way)
+	}
+}
+
+// enter notes a block.
+func (f *function) enter() {
 	f.size.blocks++
-	f.open = append(f.open, outside)
+	f.advance()
+	f.open = append(f.open, frame{charge: f.current, outside: none, end: never, skip: never})
 }
 
 func (f *function) enterLoop() {
 	f.size.loops++
+	f.enter()
 	if f.p.Fuel == 0 {
-		f.enter(none)
 		return
 	}
-	f.enter(int32(f.current))
-	f.switchTo(len(f.charges))
+	f.open[len(f.open)-1].outside = f.current
+	f.charges[f.current].way = f.way
+	f.current = int32(len(f.charges))
 	f.charge(f.at, false)
+	f.way = min(f.way, 0)
+}
+
+// turn goes from the one half of an if to the other.
+func (f *function) turn() {
+	f.advance()
+	if len(f.open) == 0 {
+		return // the engine refuses it
+	}
+	t := &f.open[len(f.open)-1]
+	t.end = max(t.end, f.way)
+	f.way, t.skip = t.skip, never
 }
 
 func (f *function) leave() {
-	outside := f.open[len(f.open)-1]
+	f.advance()
+	t := f.open[len(f.open)-1]
 	f.open = f.open[:len(f.open)-1]
-	if outside != none {
-		f.switchTo(int(outside))
+	if t.outside == none {
+		f.way = max(f.way, t.end, t.skip)
+		return
 	}
-}
-
-// switchTo lets the code from here on count for another charge.
-func (f *function) switchTo(charge int) {
-	f.charges[f.current].own += int32(f.at - f.from)
-	f.current, f.from = charge, f.at
+	f.current = t.outside
+	if f.way != never {
+		f.way = f.charges[f.current].way
+	}
 }
 
 // charge notes that code pays before the byte at.

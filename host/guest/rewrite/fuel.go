@@ -6,13 +6,14 @@ import (
 	"github.com/frigg-host/frigg-host/host/plugin/wasm"
 )
 
-// Fuel is an i32 that counts down from the quantum. Code pays before it runs: at the entry of a function for its bytes
-// outside of loops, at the header of a loop, in each round, for its bytes outside of loops in it. So a unit is about 32
-// bytes of code, each of them executed at most once, or 64 bytes or entries of a bulk instruction. Who pays below zero
-// calls $slow, which yields for each quantum until fuel is not negative again; so fuel is at least 0 before each payment,
-// and the largest payment, of 2^26 units for 4 GiB, is far from wrapping it around.
+// Fuel is an i32 that counts down from the quantum. Code pays before it runs: at the entry of a function for the longest
+// way through its code outside of loops, at the header of a loop, in each round, for the longest way through its code
+// outside of loops in it. (All code would be too much: what Go compiles is one loop around a switch for each function.) So
+// a unit is at most 32 bytes of code, each of them executed at most once, or 64 bytes or entries of a bulk instruction. Who
+// pays below zero calls $slow, which yields for each quantum until fuel is not negative again; so fuel is at least 0 before
+// each payment, and the largest payment, of 2^26 units for 4 GiB, is far from wrapping it around.
 //
-// Functions that call nobody and have little code are free at their entry: who calls them pays for the call, and there
+// Functions that call nobody and have only short ways are free at their entry: who calls them pays for the call, and there
 // is no recursion without a call.
 const (
 	bytesPerUnit  = 32

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func TestFuel_OperandsStay(t *testing.T) {
 // TestFuel_SmallLeavesAreFree: and nothing else is.
 func TestFuel_SmallLeavesAreFree(t *testing.T) {
 	t.Parallel()
-	nops := func(n int) []byte { return make([]byte, n) } // unreachable, in truth
+	nops := func(n int) []byte { return bytes.Repeat([]byte{opNop}, n) }
 	for name, test := range map[string]struct {
 		code    []byte
 		charges int
@@ -141,13 +142,54 @@ func TestFuel_WeighsCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var weights []byte
+	if want, got := string([]byte{1 + (600+3)/32, 1 + (900+3)/32, 1 + 301/32}), weights(m); got != want {
+		t.Errorf("want % x, got % x", want, got)
+	}
+}
+
+// weights are the payments of a module, in units.
+func weights(m *Module) (units string) {
 	for _, part := range strings.Split(string(m.Wasm), string([]byte{opGlobalGet, 1, opI32Const}))[1:] {
 		if i := strings.Index(part, string([]byte{opI32Sub, opGlobalSet, 1})); i == 1 {
-			weights = append(weights, part[0])
+			units += part[:1]
 		}
 	}
-	if want := string([]byte{1 + (600+3)/32, 1 + (900+3)/32, 1 + 301/32}); string(weights) != want {
-		t.Errorf("want % x, got % x", want, weights)
+	return units
+}
+
+// TestFuel_PaysForTheLongestWay: once in a round, whichever way it goes.
+func TestFuel_PaysForTheLongestWay(t *testing.T) {
+	t.Parallel()
+	filler := func(units int) string { return strings.Repeat("\x01", units*bytesPerUnit) }
+	for name, test := range map[string]struct {
+		code string
+		want []byte
+	}{
+		"the longer half":                  {"\x41\x00\x04\x40" + filler(5) + "\x05" + filler(9) + "\x0b", []byte{10}},
+		"the longer half first":            {"\x41\x00\x04\x40" + filler(9) + "\x05" + filler(5) + "\x0b", []byte{10}},
+		"an if without else":               {"\x41\x00\x04\x40" + filler(5) + "\x0b" + filler(4), []byte{10}},
+		"an if that leaves":                {"\x41\x00\x04\x40" + filler(5) + "\x0f\x0b" + filler(4), []byte{6}},
+		"nothing behind unreachable":       {filler(3) + "\x00" + filler(90), []byte{4}},
+		"what is jumped over":              {filler(3) + "\x02\x40\x0c\x00" + filler(90) + "\x0b" + filler(3), []byte{7}},
+		"what is perhaps jumped over":      {filler(3) + "\x02\x40\x41\x00\x0d\x00" + filler(5) + "\x0b" + filler(3), []byte{12}},
+		"a switch":                         {"\x02\x40\x02\x40\x02\x40\x41\x00\x0e\x02\x00\x01\x02\x0b" + filler(7) + "\x0c\x01\x0b" + filler(5) + "\x0b" + filler(2), []byte{10}},
+		"a switch that falls through":      {"\x02\x40\x02\x40\x41\x00\x0e\x01\x00\x01\x0b" + filler(7) + "\x0b" + filler(2), []byte{10}},
+		"a switch in a loop":               {"\x03\x40\x02\x40\x02\x40\x41\x00\x0e\x01\x00\x01\x0b" + filler(7) + "\x0c\x01\x0b" + filler(5) + "\x0c\x00\x0b" + filler(3), []byte{8}},
+		"out of a loop":                    {"\x02\x40" + filler(4) + "\x03\x40" + filler(6) + "\x0c\x01\x0b" + filler(90) + "\x0b" + filler(2), []byte{7, 7}},
+		"behind a loop that is left below": {"\x02\x40" + filler(4) + "\x03\x40" + filler(6) + "\x0b" + filler(3) + "\x0b" + filler(2), []byte{10, 7}},
+		"a loop that nothing leads to":     {filler(2) + "\x00\x03\x40" + filler(6) + "\x0b", []byte{3, 1}},
+	} {
+		m, err := Rewrite(code([]byte(test.code)...), Options{Fuel: 1})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := []byte(weights(m))
+		if len(got) == len(test.want)-1 { // the entry is free
+			got = append([]byte{1}, got...)
+		}
+		if !bytes.Equal(got, test.want) {
+			t.Errorf("%s: want %d, got %d", name, test.want, got)
+		}
 	}
 }
