@@ -49,7 +49,9 @@ type extismPooled struct {
 	plugin   *extism.Plugin
 }
 
-func openExtismPooled(ctx context.Context, s *sample) (caller, error) { return poolExtism(ctx, s, timeout) }
+func openExtismPooled(ctx context.Context, s *sample) (caller, error) {
+	return poolExtism(ctx, s, timeout)
+}
 
 func openExtismWithout(ctx context.Context, s *sample) (caller, error) { return poolExtism(ctx, s, 0) }
 

@@ -45,7 +45,9 @@ func describe(service, method string) *grpc.ServiceDesc {
 }
 
 // remotePlugin is both ends of the plugin.
-type remotePlugin struct{ goplugin.NetRPCUnsupportedPlugin }
+type remotePlugin struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
 
 // GRPCServer is the end of the guest.
 func (remotePlugin) GRPCServer(broker *goplugin.GRPCBroker, s *grpc.Server) error {

@@ -8,14 +8,16 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // series are the measurements of one row by one column: one per round, in nanoseconds per call.
 type series struct {
 	guest, row, column string
-	calls              int // of a batch
-	ns                 []float64
-	bytes, allocs      float64 // of the host's heap, per call
+	calls              int       // of a batch
+	ns, cpu            []float64 // cpu is time of this process on a core, garbage collection and wazero's threads included
+	bytes, allocs      float64   // of the host's heap, per call
 }
 
 // batch is how long the calls of one turn take together, about.
@@ -60,15 +62,24 @@ func measureCalls(ctx context.Context, s *sample, wanted func(column string) boo
 		for range rounds {
 			rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 			for _, name := range names {
-				d, err := repeat(callers[name], r, of[name].calls)
+				m, before := of[name], processorTime()
+				d, err := repeat(callers[name], r, m.calls)
 				if err != nil {
 					return nil, err
 				}
-				of[name].ns = append(of[name].ns, float64(d)/float64(of[name].calls))
+				m.cpu = append(m.cpu, float64(processorTime()-before)/float64(m.calls))
+				m.ns = append(m.ns, float64(d)/float64(m.calls))
 			}
 		}
 	}
 	return all, nil
+}
+
+// processorTime is how long this process was on a core. Other work on the machine does not count in it.
+func processorTime() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t) // this clock is always there
+	return time.Duration(t.Nano())
 }
 
 // repeat makes n calls.
@@ -123,10 +134,10 @@ func quantile(numbers []float64, q float64) float64 {
 }
 
 // relation is the median of f over the rounds of two series.
-func relation(a, b *series, f func(a, b float64) float64) float64 {
-	all := make([]float64, len(a.ns))
+func relation(a, b []float64, f func(a, b float64) float64) float64 {
+	all := make([]float64, len(a))
 	for i := range all {
-		all[i] = f(a.ns[i], b.ns[i])
+		all[i] = f(a[i], b[i])
 	}
 	return median(all)
 }

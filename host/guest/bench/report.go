@@ -31,7 +31,11 @@ func writeTables(w io.Writer, all []*series) {
 		names := distinct(filter(all, mine), func(s *series) string { return s.column })
 		fmt.Fprintf(w, "\nGuest `%s`: how many times what this engine takes (below 1 is faster)\n\n", guest)
 		writeTable(w, "call", names, rows, func(row, column string) string {
-			return number(relation(of(row, column), of(row, nameOurs), ratio)) + "x"
+			return number(relation(of(row, column).ns, of(row, nameOurs).ns, ratio)) + "x"
+		})
+		fmt.Fprintf(w, "\nGuest `%s`: the same for CPU time; what another process does is not in it\n\n", guest)
+		writeTable(w, "call", names, rows, func(row, column string) string {
+			return number(relation(of(row, column).cpu, of(row, nameOurs).cpu, ratio)) + "x"
 		})
 		fmt.Fprintf(w, "\nGuest `%s`: microseconds, and allocations of the host\n\n", guest)
 		writeTable(w, "call", names, rows, func(row, column string) string {
@@ -42,11 +46,17 @@ func writeTables(w io.Writer, all []*series) {
 			continue
 		}
 		fmt.Fprintf(w, "\nGuest `%s`: against unsafe pooled wazero\n\n", guest)
-		writeTable(w, "call", []string{"ratio", "more, us"}, rows, func(row, column string) string {
-			if column == "ratio" {
-				return number(relation(of(row, nameOurs), of(row, nameRaw), ratio)) + "x"
+		writeTable(w, "call", []string{"ratio", "more, us", "ratio of CPU time", "more CPU time, us"}, rows, func(row, column string) string {
+			ours, raw := of(row, nameOurs), of(row, nameRaw)
+			switch column {
+			case "ratio":
+				return number(relation(ours.ns, raw.ns, ratio)) + "x"
+			case "more, us":
+				return number(relation(ours.ns, raw.ns, difference) / 1e3)
+			case "ratio of CPU time":
+				return number(relation(ours.cpu, raw.cpu, ratio)) + "x"
 			}
-			return number(relation(of(row, nameOurs), of(row, nameRaw), difference) / 1e3)
+			return number(relation(ours.cpu, raw.cpu, difference) / 1e3)
 		})
 	}
 }
