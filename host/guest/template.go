@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/guest/snapshot"
 )
 
@@ -21,7 +22,10 @@ type template struct {
 }
 
 // Bounds of setting up.
-var bootLimits = Limits{Fuel: 1 << 29, MemoryBytes: mostMemory}
+var bootLimits = Limits{Fuel: 1 << 29, MemoryBytes: abi.LimitMemoryBytes}
+
+// maxImage bounds what a template keeps in memory, outside of any call's limits. A Go program has about 4 MiB.
+const maxImage = 64 << 20
 
 // booting stands for the name of an export in texts.
 const booting = "its start"
@@ -60,16 +64,20 @@ func (m *nativeModule) boot(ctx context.Context) (*template, string) {
 	k.pace.rest()
 	defer i.close()
 	switch s := k.judge(err); {
+	case k.asked != "": // first, since it may have failed for that
+		return nil, fmt.Sprintf("its start uses %s, which belongs to a call", k.asked)
 	case k.succeeded():
 		return nil, "it cannot start: it exits"
 	case s != nil:
 		return nil, "it cannot start: " + s.text
-	case k.asked != "":
-		return nil, fmt.Sprintf("its start uses %s, which belongs to a call", k.asked)
 	}
 	image, err := snapshot.NewImage(i.memory.Bytes())
 	if err != nil {
 		return nil, "no image of its memory can be made: " + err.Error()
+	}
+	if n := image.Resident(); n > maxImage {
+		_ = image.Close()
+		return nil, fmt.Sprintf("its start leaves %s of memory filled, more than %s", size(n), size(maxImage))
 	}
 	t := &template{image: image, arena: slices.Clone(k.arena), blocks: slices.Clone(k.blocks), mono: k.clock.mono}
 	for _, g := range i.globals {
