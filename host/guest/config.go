@@ -19,6 +19,9 @@ type Config struct {
 	// CacheDir keeps compiled code between starts; it is created with mode 0700. Nobody else may be able to write to it:
 	// what is in it is executed. Empty means in memory.
 	CacheDir string
+	// CacheBytes bounds what is in CacheDir, DefaultCacheBytes by default: when the engine is opened the oldest goes. A Go program takes
+	// about 15 MiB.
+	CacheBytes uint64
 	// MemoryCeiling bounds Limits.MemoryBytes of every call; zero means 1 GiB.
 	MemoryCeiling uint64
 	// Entropy is what guests read as random, crypto/rand by default. It must be safe for concurrent use.
@@ -59,6 +62,9 @@ func Open(ctx context.Context, name string, c Config) (Engine, error) {
 	return nil, fault.New(fault.Invalid, "guest.Open", "there is no engine %q; use %s or %s", name, Native, Extism)
 }
 
+// DefaultCacheBytes is enough for more than a hundred Go programs.
+const DefaultCacheBytes = 2 << 30
+
 // mostMemory is what a guest can have at most: what the fuel code asks for must never be had.
 const mostMemory = 1 << 30
 
@@ -74,6 +80,7 @@ func (c Config) orDefault() Config {
 		c.Now = time.Now
 	}
 	c.MemoryCeiling = min(c.MemoryCeiling, mostMemory)
+	c.CacheBytes = or(c.CacheBytes, DefaultCacheBytes)
 	c.IdleInstances = or(c.IdleInstances, 16)
 	c.IdleBytes = or(c.IdleBytes, 512<<20)
 	c.IdleTime = or(c.IdleTime, time.Minute)

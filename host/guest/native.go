@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +54,7 @@ func OpenNative(ctx context.Context, c Config) (Engine, error) {
 		pool:      newPool(c.IdleInstances, c.IdleBytes, c.IdleTime),
 		compiling: newGate(func() error { return nil }),
 	}
+	TrimCache(c.CacheDir, c.CacheBytes)
 	sweeping, stop := context.WithCancel(context.Background())
 	var swept sync.WaitGroup
 	swept.Go(func() { e.sweep(sweeping) })
@@ -100,18 +97,6 @@ func (c Config) runtimeConfig(cache wazero.CompilationCache) wazero.RuntimeConfi
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithDebugInfoEnabled(false).
 		WithCompilationCache(cache)
-}
-
-// newCache opens the compile cache in dir, or one in memory.
-func newCache(dir string) (wazero.CompilationCache, error) {
-	if dir == "" {
-		return wazero.NewCompilationCache(), nil
-	}
-	cache, err := wazero.NewCompilationCacheWithDir(dir)
-	if err != nil {
-		return nil, cacheFault("guest.Open", err)
-	}
-	return cache, nil
 }
 
 // offer puts the host functions into the runtime.
@@ -278,37 +263,4 @@ func tryCompile(ctx context.Context, rt wazero.Runtime, wasm []byte) (compiled w
 		}
 	}()
 	return rt.CompileModule(ctx, wasm)
-}
-
-func isCacheError(err error) bool {
-	var path *fs.PathError
-	var link *os.LinkError
-	return err != nil && (errors.As(err, &path) || errors.As(err, &link) || strings.HasPrefix(err.Error(), "compilationcache: "))
-}
-
-// cacheFault leaves out where the cache is: that is no business of whoever reads the error.
-func cacheFault(op string, err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = path.Err
-	}
-	var link *os.LinkError
-	if errors.As(err, &link) {
-		err = link.Err
-	}
-	return &fault.Error{
-		Kind: fault.Unavailable, Side: fault.Host, Op: op, Msg: "the cache of compiled modules cannot be used",
-		Err: &stop{reason: ReasonHost, detail: err.Error()},
-	}
-}
-
-// emptyCache removes what wazero wrote, and nothing else.
-func emptyCache(dir string) {
-	if dir == "" {
-		return
-	}
-	files, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
-	for _, f := range files {
-		_ = os.Remove(f)
-	}
 }

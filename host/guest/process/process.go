@@ -10,6 +10,7 @@
 package process
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -66,6 +67,7 @@ func (c Config) orDefault() (Config, error) {
 			return c, fault.Wrap(err, fault.Unavailable, "process.Open", "the cache of compiled modules cannot be used")
 		}
 		c.CacheDir = dir
+		guest.TrimCache(dir, cmp.Or(c.CacheBytes, guest.DefaultCacheBytes))
 	}
 	if c.Engine == "" {
 		c.Engine = guest.Native

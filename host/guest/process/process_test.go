@@ -369,7 +369,7 @@ func TestWire_KnowsEveryField(t *testing.T) {
 		of    any
 		known string
 	}{
-		{guest.Config{}, "Imports CacheDir MemoryCeiling Entropy Now Isolation IdleInstances IdleBytes IdleTime Log AfterCall"},
+		{guest.Config{}, "Imports CacheDir CacheBytes MemoryCeiling Entropy Now Isolation IdleInstances IdleBytes IdleTime Log AfterCall"},
 		{guest.Call{}, "Plugin Export Input Config Limits Host Seed Log"},
 	} {
 		var fields []string
