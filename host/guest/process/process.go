@@ -10,8 +10,8 @@
 package process
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"log/slog"
