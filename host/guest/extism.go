@@ -242,9 +242,10 @@ func (c *sdkCall) sdkStop(err error) {
 	c.sdkExit(err)
 	var bug runtime.Error
 	switch {
-	case err == nil || c.stopped != nil || c.Err() != nil:
+	case err == nil || c.stopped != nil:
 	case errors.As(err, &bug): // some of wazero's WASI does not check what it is given
 		c.stopped = &stop{reason: ReasonTrap, text: "trap: wrong use of an import", detail: bug.Error()}
+	case c.Err() != nil:
 	case strings.Contains(err.Error(), "Variable store is full"):
 		c.stopped = &stop{reason: ReasonArena, text: varsFull()}
 	case strings.HasPrefix(err.Error(), "HTTP request to "):

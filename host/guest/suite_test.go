@@ -438,19 +438,24 @@ var attacks = []attack{
 	{"good", "fail_silent", Limits{}, ReasonFailed, fault.Internal, fault.Guest, "fail_silent returned 7"},
 }
 
-// stopsTheHostile: each attack ends with an error that names guest and reason, in time, while another guest goes on.
+// stopsTheHostile: each attack ends with an error that names guest and reason, in time, while the others and another guest
+// go on.
 func stopsTheHostile(e Engine) error {
 	return with(e, "good", func(bystander Module) error {
-		for _, a := range attacks {
-			stop, innocent := make(chan struct{}), make(chan error)
-			go func() { innocent <- goOn(bystander, stop) }()
-			err := a.run(e)
-			close(stop)
-			if err := errors.Join(err, <-innocent); err != nil {
-				return fmt.Errorf("%s of %s: %w", a.export, a.module, err)
-			}
+		stop, innocent := make(chan struct{}), make(chan error)
+		go func() { innocent <- goOn(bystander, stop) }()
+		failures := make([]error, len(attacks))
+		var all sync.WaitGroup
+		for n, a := range attacks {
+			all.Go(func() {
+				if err := a.run(e); err != nil {
+					failures[n] = fmt.Errorf("%s of %s: %w", a.export, a.module, err)
+				}
+			})
 		}
-		return nil
+		all.Wait()
+		close(stop)
+		return errors.Join(append(failures, <-innocent)...)
 	})
 }
 
