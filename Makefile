@@ -6,6 +6,10 @@ WASM        := $(PLUGINS:%=build/plugins/%.wasm) $(SCRIPTS:%=build/plugins/%.was
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 BENCHCOUNT  ?= 5
+BENCHPARTS  ?= calls,load,density,cold
+BENCHGUESTS := $(addprefix build/bench/,go.wasm go.plain.wasm pdk.wasm c.wasm c.plain.wasm)
+BENCHGO     := cd host/guest/bench && GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags='-s -w'
+BENCHC      := --target=wasm32-unknown-unknown -O2 -nostdlib -ffreestanding -fno-builtin -Wall -Wl,--no-entry -Wl,--strip-debug -Wl,-z,stack-size=65536
 
 .DEFAULT_GOAL := help
 .PHONY: help run build wasm test race soak e2e generate verify lint bench bench-peers fuzz clean FORCE
@@ -62,8 +66,27 @@ lint: ## vet, staticcheck, gofumpt
 	$(GO) run $(STATICCHECK) ./...
 	@test -z "$$($(GO) run $(GOFUMPT) -l abi cmd host plugins store)" || { $(GO) run $(GOFUMPT) -l abi cmd host plugins store; exit 1; }
 
-bench: ## benchmarks, ready for benchstat
+bench: $(BENCHGUESTS) ## benchmarks, ready for benchstat, and the engine beside its peers
 	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./host/guest/... ./store/...
+	cd host/guest/bench && $(GO) run . -guests ../../../build/bench -parts $(BENCHPARTS)
+
+# Guests of the benchmarks, with the bulk copies of our SDKs and, as *.plain.wasm, without. Those in C need clang and lld.
+build/bench/go.wasm: FORCE
+	@$(BENCHGO) -o ../../../$@ ./guests/go
+
+build/bench/go.plain.wasm: FORCE
+	@$(BENCHGO) -tags frigg_nobulk -o ../../../$@ ./guests/go
+
+build/bench/pdk.wasm: FORCE
+	@$(BENCHGO) -o ../../../$@ ./guests/pdk
+
+build/bench/c.wasm: host/guest/bench/guests/c/guest.c
+	@mkdir -p $(@D)
+	clang $(BENCHC) -DBULK -o $@ $<
+
+build/bench/c.plain.wasm: host/guest/bench/guests/c/guest.c
+	@mkdir -p $(@D)
+	clang $(BENCHC) -o $@ $<
 
 bench-peers: build ## routes over HTTP beside net/http, workerd, Node-RED and n8n (PEERS="-n8n=false" leaves n8n out; slow the first time)
 	$(GO) test -tags peers -count=1 -timeout 2h -v ./cmd/frigg-host/peers -args -report ../../../build/peers.md $(PEERS)

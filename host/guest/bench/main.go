@@ -65,7 +65,10 @@ func run(ctx context.Context, w io.Writer, o options) error {
 }
 
 var parts = map[string]func(context.Context, io.Writer, []sample, options) error{
-	"calls": calls,
+	"calls":   calls,
+	"load":    load,
+	"density": density,
+	"cold":    cold,
 }
 
 func calls(ctx context.Context, w io.Writer, all []sample, o options) error {

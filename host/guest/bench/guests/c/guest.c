@@ -13,6 +13,7 @@ IMPORT("extism:host/env", "free") void release(block b);
 IMPORT("frigg:host/http", "send") block send(block request);
 
 static uint8_t buffer[64 << 10];
+// Which plugin this is: many that differ in nothing else are made by changing it.
 static const char identity[] = "plugin-identity-0000000000000000";
 
 #ifdef BULK
@@ -78,8 +79,11 @@ EXPORT("ask") int ask(void) {
   return 0;
 }
 
-// Which plugin this is: many that differ in nothing else are made by changing it.
-EXPORT("whoami") int whoami(void) { return ((volatile const char *)identity)[31] == '!'; }
+EXPORT("whoami") int whoami(void) {
+  for (uint32_t i = 0; i < sizeof identity - 1; i++) buffer[i] = identity[i];
+  set_output(sizeof identity - 1);
+  return 0;
+}
 
 EXPORT("spin") int spin(void) {
   for (volatile uint32_t x = 1; x; x |= 1) x++;
