@@ -26,24 +26,24 @@ func TestTurns_SpinningGuestsStopNobody(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	instances := map[*instance]bool{}
-	for round, want := range []Reason{ReasonCanceled, ReasonDeadline, ReasonFuel} {
-		limits := Limits{Timeout: time.Minute}
+	for round, c := range []struct {
+		ctx    context.Context
+		limits Limits
+		want   Reason
+	}{
+		{ctx, Limits{Timeout: time.Minute}, ReasonCanceled},
+		{context.Background(), Limits{Timeout: 300 * time.Millisecond}, ReasonDeadline},
+		{context.Background(), Limits{Fuel: 100 * quantum}, ReasonFuel},
+	} {
 		var spins sync.WaitGroup
 		for range spinners {
-			ctx := ctx
-			switch want {
-			case ReasonDeadline:
-				ctx, limits.Timeout = context.Background(), 300*time.Millisecond
-			case ReasonFuel:
-				ctx, limits.Fuel = context.Background(), 100*quantum
-			}
 			spins.Go(func() {
-				if _, err := spin.Call(ctx, Call{Plugin: "p", Export: "loop", Limits: limits}); ReasonOf(err) != want {
-					t.Errorf("want %q, got %v", want, err)
+				if _, err := spin.Call(c.ctx, Call{Plugin: "p", Export: "loop", Limits: c.limits}); ReasonOf(err) != c.want {
+					t.Errorf("want %q, got %v", c.want, err)
 				}
 			})
 		}
-		if want == ReasonCanceled {
+		if c.want == ReasonCanceled {
 			for e.Instances() < spinners {
 				runtime.Gosched()
 			}
@@ -73,7 +73,7 @@ func TestTurns_SpinningGuestsStopNobody(t *testing.T) {
 			}
 		}
 		if n := e.turns.out(); n != 0 {
-			t.Errorf("%d turns are still taken after %q", n, want)
+			t.Errorf("%d turns are still taken after %q", n, c.want)
 		}
 	}
 }
