@@ -51,6 +51,7 @@ func (r *rig) rescan() {
 	if _, err := r.host.Plugins.Approve(context.Background(), "nobody", "", "test"); !fault.Is(err, fault.NotFound) {
 		r.t.Fatal(err)
 	}
+	must(r.t, r.host.Plugins.Loaded(context.Background()))
 }
 
 // Each file that is no usable plugin is told with its reason, and leaves nothing behind but itself.
