@@ -63,7 +63,11 @@ func (k *kernel) pay(bytes uint64) {
 		k.fuel.Set(uint64(left))
 		return
 	}
-	k.fuel.Set(uint64(uint32(left + k.more((quantum-1-left)/quantum*quantum))))
+	left += k.more((quantum - 1 - left) / quantum * quantum)
+	k.fuel.Set(uint64(uint32(left)))
+	if left < 0 {
+		k.spentAll()
+	}
 	k.breathe()
 }
 
@@ -74,15 +78,19 @@ func (k *kernel) relend(left int64) {
 	}
 }
 
-// more lends so many units, or what the limit leaves of them; that may leave the fuel below zero, so that the next payment
-// asks again.
+// more lends so many units, or what the limit leaves of them.
 func (k *kernel) more(units int64) int64 {
 	more := min(units, k.limits.Fuel-k.lent)
 	if more <= 0 {
-		k.stop(ReasonFuel, "limit of %d units of computing reached in %s", k.limits.Fuel, k.call.Export)
+		k.spentAll()
 	}
 	k.lent += more
 	return more
+}
+
+// spentAll ends the call that has used up its limit.
+func (k *kernel) spentAll() {
+	k.stop(ReasonFuel, "limit of %d units of computing reached in %s", k.limits.Fuel, k.call.Export)
 }
 
 // count notes what was spent.

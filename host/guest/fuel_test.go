@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/guest/rewrite"
 	"github.com/frigg-host/frigg-host/host/plugin/wasm"
 	"github.com/frigg-host/frigg-host/host/plugin/wasm/wasmtest"
@@ -109,6 +110,45 @@ func TestFuel_BoundsRecursionAndBulk(t *testing.T) {
 	}
 	fuelOf(t, deep, "run", Limits{Fuel: 5000}, ReasonFuel)
 	fuelOf(t, compiledBytes(t, e, fixture("recurse")), "recurse", Limits{Fuel: 5000}, ReasonFuel)
+}
+
+// TestFuel_HostFunctionsCostWhatTheyMove: exactly, also when a guest computes nothing else.
+func TestFuel_HostFunctionsCostWhatTheyMove(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Imports: []Import{sendImport}})
+	for name, imports := range map[string]wasm.Import{
+		"output": imported(abi.BulkModule, "output_write", "ii", ""),
+		"blocks": imported(abi.BulkModule, "write", "ii", "I"),
+		"random": imported(abi.WASIModule, "random_get", "ii", "i"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const bytes = 40 * pageSize
+			m := compiledBytes(t, e, wasmtest.Module{
+				Imports: []wasm.Import{imports},
+				Funcs:   []wasmtest.Func{{Export: "run", Type: wasmtest.Entry, Code: cat(zero, i32(bytes), call(0), dropResult(imports), zero)}},
+				Pages:   40,
+			}.Bytes())
+			need := fuelOf(t, m, "run", Limits{}, "")
+			if need < bytes/64 {
+				t.Errorf("moving %d bytes costs %d", bytes, need)
+			}
+			if again := fuelOf(t, m, "run", Limits{Fuel: need}, ""); again != need {
+				t.Errorf("it costs %d and then %d", need, again)
+			}
+			for _, less := range []int64{need - 1, need / 2, 10} {
+				fuelOf(t, m, "run", Limits{Fuel: less}, ReasonFuel)
+			}
+		})
+	}
+}
+
+// dropResult drops the result of an import, if it has one.
+func dropResult(im wasm.Import) []byte {
+	if len(im.Type.Results) == 0 {
+		return nil
+	}
+	return drop
 }
 
 // TestFuel_AsksForMemoryAreNoYields: a guest that asks for as much as the fuel code does gets neither memory nor fuel.

@@ -360,6 +360,7 @@ func (k *kernel) logLevel() uint64 {
 func (k *kernel) logBlock(level Level, offset uint64) {
 	line := k.block(offset)
 	k.pay(uint64(len(line)))
+	k.pace.rest() // it may be slow to write
 	k.meter.log(level, line)
 	k.free(offset)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/plugin/wasm"
 	"github.com/frigg-host/frigg-host/host/plugin/wasm/wasmtest"
 )
@@ -99,6 +100,7 @@ func TestTurns_AreGivenBackHoweverACallEnds(t *testing.T) {
 		"asks, and computes": {code: cat(computing, send, computing), host: answering},
 		"asks what panics":   {code: cat(computing, send), host: panicking},
 		"asks for long":      {code: cat(computing, send), limits: Limits{Timeout: 200 * time.Millisecond}, host: func(ctx context.Context, _ Import, _ []byte) []byte { <-ctx.Done(); return nil }},
+		"logs":               {code: cat(computing, []byte{0x42, 0, 0x10, 1}, computing)},
 		"while it starts":    {code: computing, starts: true},
 		"start that spins":   {code: cat(computing, unreachable), starts: true},
 	} {
@@ -108,7 +110,7 @@ func TestTurns_AreGivenBackHoweverACallEnds(t *testing.T) {
 				run, start = zero, c.code
 			}
 			m := compiledBytes(t, e, wasmtest.Module{
-				Imports: []wasm.Import{{Module: sendImport.Module, Name: sendImport.Name, Type: wasmtest.Door}},
+				Imports: []wasm.Import{{Module: sendImport.Module, Name: sendImport.Name, Type: wasmtest.Door}, imported(abi.KernelModule, "log_info", "I", "")},
 				Funcs: []wasmtest.Func{
 					{Export: "run", Type: wasmtest.Entry, Locals: 1, Code: run},
 					{Export: startInitialize, Type: nothing, Locals: 1, Code: start},
@@ -117,12 +119,18 @@ func TestTurns_AreGivenBackHoweverACallEnds(t *testing.T) {
 			if n := e.turns.out(); n != 0 {
 				t.Errorf("%d turns are taken after the start", n)
 			}
-			_, _ = m.Call(context.Background(), Call{Plugin: "p", Export: "run", Limits: c.limits, Host: func(ctx context.Context, im Import, request []byte) []byte {
+			waiting := func() {
 				if n := e.turns.out(); n != 0 {
 					t.Errorf("%d turns are held while the host answers", n)
 				}
-				return c.host(ctx, im, request)
-			}})
+			}
+			_, _ = m.Call(context.Background(), Call{
+				Plugin: "p", Export: "run", Limits: c.limits, Log: func(Level, string) { waiting() },
+				Host: func(ctx context.Context, im Import, request []byte) []byte {
+					waiting()
+					return c.host(ctx, im, request)
+				},
+			})
 			if n := e.turns.out(); n != 0 {
 				t.Errorf("%d turns are still taken", n)
 			}
