@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,6 +135,11 @@ func Decode(b []byte, v any, what string) error {
 	switch v := v.(type) {
 	case reader:
 		if v.ReadJSON(b) {
+			return nil
+		}
+	case *json.RawMessage:
+		if json.Valid(b) {
+			*v = bytes.Clone(bytes.Trim(b, " \t\r\n"))
 			return nil
 		}
 	case *any:

@@ -114,3 +114,36 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// decoded is what Decode and encoding/json make of a text.
+func decoded[T any](text string) (got, want T, err error) {
+	if err := json.Unmarshal([]byte(text), &want); err != nil {
+		return got, want, err
+	}
+	return got, want, Decode([]byte(text), &got, "it")
+}
+
+func TestDecode_ReadsLooseValuesAsReflectionDoes(t *testing.T) {
+	for _, text := range []string{`null`, ` {"a": [1, "\u00fc", null]} `, "\n{}\t", `{"a":1,"a":2}`} {
+		raw, wantRaw, err := decoded[json.RawMessage](text)
+		if err != nil || string(raw) != string(wantRaw) {
+			t.Errorf("%q as it is: %q, %v, want %q", text, raw, err, wantRaw)
+		}
+		object, wantObject, err := decoded[map[string]any](text)
+		if diff := cmp.Diff(wantObject, object); err != nil || diff != "" {
+			t.Errorf("%q as an object: %v %s", text, err, diff)
+		}
+		value, wantValue, err := decoded[any](text)
+		if diff := cmp.Diff(wantValue, value); err != nil || diff != "" {
+			t.Errorf("%q as anything: %v %s", text, err, diff)
+		}
+	}
+	given := map[string]any{"a": 1}
+	if err := Decode([]byte(`{"b":2}`), &given, "it"); err != nil || len(given) != 2 {
+		t.Errorf("what was there is gone: %v, %v", given, err)
+	}
+	var raw json.RawMessage
+	if err := Decode([]byte(`{`), &raw, "it"); err == nil {
+		t.Errorf("half an object was read: %s", raw)
+	}
+}
