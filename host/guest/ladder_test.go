@@ -88,7 +88,7 @@ func TestLadder_WhatIsNotPutBackIsFoundAndUsedNoMore(t *testing.T) {
 			}
 			spoil(e.pool.idleOf(m)[0])
 			fuelOf(t, m, "noop", Limits{}, "")
-			if d := m.Describe(); d.Isolation != Fork || d.Why != spoiledText || !strings.Contains(heard.String(), spoiledText) {
+			if d := m.Describe(); d.Isolation != Fork || d.Why != spoiledText || !strings.Contains(heard.String(), spoiledText) || !strings.Contains(heard.String(), "plugin=p") {
 				t.Errorf("it says %+v, and the operator heard %q", d, heard.String())
 			}
 			for range 3 {

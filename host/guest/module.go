@@ -98,8 +98,10 @@ func (m *nativeModule) take(export string) *instance {
 	if m.template == nil || m.convention.alone(export) {
 		return &instance{module: m}
 	}
-	if i := m.engine.pool.take(m); i != nil {
-		return i
+	if !m.spoiled.Load() {
+		if i := m.engine.pool.take(m); i != nil {
+			return i
+		}
 	}
 	return &instance{module: m, template: m.template}
 }
@@ -170,14 +172,15 @@ func (m *nativeModule) giveBack(i *instance, s *stop) {
 		i.close()
 		return
 	}
+	plugin := i.kernel.call.Plugin
 	if err := i.restore(); err != nil {
-		m.engine.config.Log.Error("an instance could not be put back and was closed", "err", err)
+		m.engine.config.Log.Error("an instance could not be put back and was closed", "plugin", plugin, "err", err)
 		i.close()
 		return
 	}
 	if m.restores.Add(1)%canary == 0 && !i.clean() {
 		i.close()
-		m.spoil()
+		m.spoil(plugin)
 		return
 	}
 	m.engine.pool.put(i, time.Now())
@@ -192,9 +195,9 @@ func (m *nativeModule) restorable(s *stop) bool {
 }
 
 // spoil ends the use of instances for more than one call.
-func (m *nativeModule) spoil() {
+func (m *nativeModule) spoil(plugin string) {
 	if !m.spoiled.Swap(true) {
-		m.engine.config.Log.Error(spoiledText)
+		m.engine.config.Log.Error(spoiledText, "plugin", plugin)
 	}
 	m.engine.pool.drop(m)
 }

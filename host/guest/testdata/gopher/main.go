@@ -83,7 +83,7 @@ func grow() int32 {
 }
 
 //go:wasmexport deep
-func deep() int32 { return int32(down(20_000)) & 0 }
+func deep() int32 { return int32(down(3000)) & 0 }
 
 func down(n int) int {
 	var local [8]int
