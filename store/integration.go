@@ -31,24 +31,45 @@ func scanIntegration(row Row) (*integration.Integration, error) {
 		micros(&in.CreatedAt), micros(&in.UpdatedAt), &in.Revision)
 }
 
-// integrationWhere reads records and who takes part in them, in one snapshot.
-func (db *DB) integrationsWhere(ctx context.Context, where string, args ...any) (found []*integration.Integration, err error) {
-	err = db.Read(ctx, func(q Querier) error {
-		found, err = Many(q, scanIntegration, `SELECT `+integrationColumns+` FROM integrations WHERE `+where, args...)
-		if err != nil {
-			return err
+// integrationsWhere reads records in the order of their ids, and who takes part in them, in one statement, which sees one state.
+func (db *DB) integrationsWhere(ctx context.Context, where string, args ...any) ([]*integration.Integration, error) {
+	rows, err := Many(db.reader(ctx), scanTakesPart, `SELECT `+integrationColumns+`, m.role, m.entity_id
+		FROM (SELECT `+integrationColumns+` FROM integrations WHERE `+where+`) AS found
+		LEFT JOIN integration_members AS m ON m.integration_id = found.id ORDER BY found.id, m.role`, args...)
+	if err != nil {
+		return nil, err
+	}
+	found := []*integration.Integration{}
+	for _, r := range rows {
+		if n := len(found); n == 0 || found[n-1].ID != r.record.ID {
+			r.record.Members = []integration.Member{}
+			found = append(found, r.record)
 		}
-		for _, in := range found {
-			if in.Members, err = Many(q, scanMember, `SELECT role, entity_id FROM integration_members WHERE integration_id = $1 ORDER BY role`, in.ID); err != nil {
-				return err
-			}
+		if last := found[len(found)-1]; r.Role != "" {
+			last.Members = append(last.Members, r.Member)
 		}
-		return nil
-	})
-	return found, err
+	}
+	return found, nil
 }
 
-func scanMember(row Row) (m integration.Member, err error) { return m, row.Scan(&m.Role, &m.Entity) }
+// takesPart is a record with one of those who take part in it; nobody does if there is no role.
+type takesPart struct {
+	record *integration.Integration
+	integration.Member
+}
+
+func scanTakesPart(row Row) (t takesPart, err error) {
+	t.record, err = scanIntegration(rowWith{row, []any{optional(&t.Role), optional(&t.Entity)}})
+	return t, err
+}
+
+// rowWith is a row with more columns than its reader knows.
+type rowWith struct {
+	Row
+	more []any
+}
+
+func (r rowWith) Scan(to ...any) error { return r.Row.Scan(append(to, r.more...)...) }
 
 func (db *DB) oneIntegration(ctx context.Context, op, where string, args ...any) (*integration.Integration, error) {
 	found, err := db.integrationsWhere(ctx, where, args...)
