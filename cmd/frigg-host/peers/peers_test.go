@@ -71,6 +71,7 @@ type contender struct {
 	paths  map[string]string // by question
 	token  string            // bearer of the paths that ask who calls
 	extra  string            // what the row says beside the name
+	slow   bool              // it answers some in a second, and has longer turns
 }
 
 func TestPeers(t *testing.T) {
@@ -89,6 +90,7 @@ func TestPeers(t *testing.T) {
 		return *only == "" || strings.Contains(","+*only+",", ","+name+",")
 	}
 	var b bytes.Buffer
+	describe(&b)
 	for _, q := range questions {
 		if wanted(q.name) || !anyQuestion(wanted) {
 			measure(t, q, all, func(c contender) bool { return wanted(c.name) || !anyServer(all, wanted) }).print(&b, q)
@@ -133,7 +135,7 @@ func contenders(t *testing.T, stub string) []contender {
 		fmt.Println("n8n is left out: -n8n=false")
 		return all
 	}
-	return append(all, contender{name: "n8n", server: lab.StartN8N(t, stub), paths: hooks})
+	return append(all, contender{name: "n8n", server: lab.StartN8N(t, stub), paths: hooks, slow: true})
 }
 
 // verify asks every question once, and fails t unless the answers are right. Some servers need a moment after their start.

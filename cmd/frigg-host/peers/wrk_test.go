@@ -19,6 +19,7 @@ import (
 const (
 	connections = "16"
 	warmUp      = "1s"
+	slowTurn    = 10 * time.Second // at least, for servers that answer some in a second
 )
 
 // sample is one turn of a server.
@@ -61,10 +62,7 @@ func measure(t *testing.T, q question, all []contender, wanted func(contender) b
 }
 
 // load is what the machine has to do, which others may share.
-func load() string {
-	text, _ := os.ReadFile("/proc/loadavg")
-	return regexp.MustCompile(`^\S+`).FindString(string(text))
-}
+func load() string { return find("/proc/loadavg", `(\S+)`) }
 
 // turn lets one server answer, and stops it again.
 func (s *series) turn(t *testing.T, q question, script string) sample {
@@ -74,7 +72,11 @@ func (s *series) turn(t *testing.T, q question, script string) sample {
 	s.wrk(t, q, script, warmUp)
 	before, err := s.server.Usage()
 	check(t, err)
-	text := s.wrk(t, q, script, turn.String())
+	length := *turn
+	if s.slow {
+		length = max(length, slowTurn)
+	}
+	text := s.wrk(t, q, script, length.String())
 	after, err := s.server.Usage()
 	check(t, err)
 	got, n := readWrk(t, text)
@@ -143,6 +145,8 @@ func median[T cmp.Ordered](s *series, of func(sample) T) T {
 
 func (s *series) rate() float64 { return median(s, func(s sample) float64 { return s.rate }) }
 
+func (s *series) cpu() time.Duration { return median(s, func(s sample) time.Duration { return s.cpu }) }
+
 func (s *series) p99() time.Duration { return median(s, func(s sample) time.Duration { return s.p99 }) }
 
 // find is the series of a server, nil if it was not measured.
@@ -157,7 +161,7 @@ func (r results) find(name string) *series {
 
 // ratio writes how many times a is b, or nothing if b was not measured.
 func ratio(a float64, b *series, of func(*series) float64) string {
-	if b == nil {
+	if b == nil || of(b) == 0 {
 		return "-"
 	}
 	return fmt.Sprintf("%.2f", a/of(b))
@@ -167,19 +171,20 @@ func ratio(a float64, b *series, of func(*series) float64) string {
 func (r results) print(w io.Writer, q question) {
 	workerd, slow := r.find("workerd"), r.find("n8n")
 	p99 := func(s *series) float64 { return float64(s.p99()) }
+	cpu := func(s *series) float64 { return float64(s.cpu()) }
 	fmt.Fprintf(w, "### %s\n\n", q.title)
-	fmt.Fprintln(w, "| server | rate of workerd's | p99 of workerd's | rate of n8n's | req/s | lowest - highest | p50 | p99 | CPU for one | RSS | failed |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(w, "| server | rate / workerd | CPU / workerd | p99 / workerd | rate / n8n | req/s | lowest - highest | p50 | p99 | CPU for one | RSS | failed |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, s := range r {
 		rates, failed := make([]float64, 0, len(s.samples)), 0
 		for _, one := range s.samples {
 			rates, failed = append(rates, one.rate), failed+one.failed
 		}
-		fmt.Fprintf(w, "| %s%s | %s | %s | %s | %.0f | %.0f - %.0f | %v | %v | %v | %d MiB | %d |\n", s.name, s.extra,
-			ratio(s.rate(), workerd, (*series).rate), ratio(p99(s), workerd, p99), ratio(s.rate(), slow, (*series).rate),
+		fmt.Fprintf(w, "| %s%s | %s | %s | %s | %s | %.0f | %.0f - %.0f | %v | %v | %v | %d MiB | %d |\n", s.name, s.extra,
+			ratio(s.rate(), workerd, (*series).rate), ratio(cpu(s), workerd, cpu), ratio(p99(s), workerd, p99), ratio(s.rate(), slow, (*series).rate),
 			s.rate(), slices.Min(rates), slices.Max(rates),
 			median(s, func(s sample) time.Duration { return s.p50 }), s.p99(),
-			median(s, func(s sample) time.Duration { return s.cpu }).Round(time.Microsecond),
+			s.cpu().Round(time.Microsecond),
 			median(s, func(s sample) uint64 { return s.rss })>>20, failed)
 	}
 	fmt.Fprintln(w)
