@@ -211,8 +211,11 @@ type charge struct {
 	at   int32 // before this byte
 	own  int32 // bytes of code that are paid for: those on the longest way through it
 	way  int32 // to the loop inside of it that is being read
-	bulk bool
+	bulk byte  // the second half of a bulk instruction, which is there; 0 for a loop or function
 }
+
+// instructionLen is that of bulk instructions which may be done in pieces.
+var instructionLen = [...]int32{memoryCopy: 4, memoryFill: 3}
 
 // read reads one body.
 func (f *function) read(body []byte, index int) error {
@@ -428,7 +431,7 @@ func (f *function) enterLoop() {
 	f.open[len(f.open)-1].outside = f.current
 	f.charges[f.current].way = f.way
 	f.current = int32(len(f.charges))
-	f.charge(f.at, false)
+	f.charge(f.at, 0)
 	f.way = min(f.way, 0)
 }
 
@@ -458,7 +461,7 @@ func (f *function) leave() {
 }
 
 // charge notes that code pays before the byte at.
-func (f *function) charge(at int, bulk bool) {
+func (f *function) charge(at int, bulk byte) {
 	if f.p.charges++; f.p.charges > maxCharges {
 		f.fail("more than %d loops and bulk instructions", maxCharges)
 	}
@@ -502,9 +505,9 @@ func (f *function) misc() {
 	switch sub {
 	case memoryInit, memoryCopy, memoryFill:
 		f.needMemory()
-		f.bulk(at)
+		f.bulk(at, sub)
 	case tableInit, tableCopy, tableFill:
-		f.bulk(at)
+		f.bulk(at, sub)
 	}
 	if reason := unrestorable[sub]; reason != "" {
 		f.p.cannot(reason)
@@ -522,10 +525,11 @@ var unrestorable = [tableFill + 1]string{
 }
 
 // bulk notes an instruction whose last operand says how much it does.
-func (f *function) bulk(at int) {
+func (f *function) bulk(at int, sub byte) {
 	if f.p.Fuel > 0 {
 		f.needsLocal = true
-		f.charge(at, true)
+		f.p.large = f.p.large || sub == memoryFill || sub == memoryCopy
+		f.charge(at, sub)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // outside of loops in it. (All code would be too much: what Go compiles is one loop around a switch for each function.) So
 // a unit is at most 32 bytes of code, each of them executed at most once, or 64 bytes or entries of a bulk instruction. Who
 // pays below zero calls $slow, which yields for each quantum until fuel is not negative again; so fuel is at least 0 before
-// each payment, and the largest payment, of 2^26 units for 4 GiB, is far from wrapping it around.
+// each payment, and the largest payment, of a table's entries or a segment's bytes, is far from wrapping it around.
 //
 // Functions that call nobody and have only short ways are free at their entry: who calls them pays for the call, and there
 // is no recursion without a call.
@@ -19,7 +19,7 @@ const (
 	bytesPerUnit  = 32
 	bulkShift     = 6
 	freeLeafBytes = 64
-	maxCharge     = 40 // bytes of code that pay, at most
+	maxCharge     = 60 // bytes of code that pay, at most
 )
 
 // emptyLoop is a loop without result that does nothing but be one.
@@ -39,10 +39,15 @@ func (f *function) write(out []byte) []byte {
 	for _, c := range f.charges[1:] {
 		body = append(body, f.b[from:c.at]...)
 		from = c.at
-		if c.bulk {
-			body = f.p.appendBulk(body, f.locals)
-		} else {
+		switch c.bulk {
+		case 0:
 			body = f.p.appendCharge(body, c.own)
+		case memoryFill, memoryCopy:
+			body = f.p.appendLarge(body, c.bulk, f.locals)
+			from += instructionLen[c.bulk]
+			body = append(append(body, f.b[c.at:from]...), opEnd)
+		default:
+			body = f.p.appendBulk(body, f.locals)
 		}
 	}
 	f.body = append(body, f.b[from:]...)
@@ -68,9 +73,13 @@ func (p *pass) appendCharge(b []byte, bytes int32) []byte {
 
 // appendBulk pays for what the operand on top says.
 func (p *pass) appendBulk(b []byte, scratch uint32) []byte {
-	b = appendU32(append(b, opLocalTee), scratch)
+	return p.appendPayFor(appendU32(append(b, opLocalTee), scratch), scratch)
+}
+
+// appendPayFor pays for as many bytes or entries as a local says.
+func (p *pass) appendPayFor(b []byte, local uint32) []byte {
 	b = appendU32(append(b, opGlobalGet), p.fuel())
-	b = appendU32(append(b, opLocalGet), scratch)
+	b = appendU32(append(b, opLocalGet), local)
 	b = append(b, opI32Const, bulkShift, opI32ShrU)
 	return p.appendPay(b)
 }
@@ -96,6 +105,5 @@ func (p *pass) slowBody() []byte {
 	b = appendU32(append(b, opGlobalGet), p.fuel())
 	b = appendI32(append(b, opI32Const), int32(p.Fuel))
 	b = appendU32(append(b, opI32Add, opGlobalSet), p.fuel())
-	b = append(p.appendIsNegative(b), opBrIf, 0, opEnd, opEnd)
-	return append(appendU32(nil, uint32(len(b))), b...)
+	return sized(append(p.appendIsNegative(b), opBrIf, 0, opEnd, opEnd))
 }

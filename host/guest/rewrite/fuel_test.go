@@ -113,7 +113,7 @@ func TestFuel_SmallLeavesAreFree(t *testing.T) {
 		"a loop":                {[]byte{opLoop, emptyType, opEnd}, 1},
 		"long code in a loop":   {append(append([]byte{opLoop, emptyType}, nops(100)...), opEnd), 1},
 		"loops in each other":   {[]byte{opLoop, emptyType, opLoop, emptyType, opEnd, opEnd}, 2},
-		"a fill":                {[]byte{0, opMisc, memoryFill, 0}, 1},
+		"a fill":                {[]byte{0, opMisc, memoryFill, 0}, 1 + 2 + 3}, // and those of what fills and copies in pieces
 		"a call in a loop":      {[]byte{opLoop, emptyType, opCall, 0, opEnd}, 2},
 		"a block and a size":    {[]byte{opBlock, emptyType, opMemorySize, 0, opDrop, opEnd}, 0},
 		"a number like a call":  {[]byte{opI32Const, opCall, opDrop}, 0},

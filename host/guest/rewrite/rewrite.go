@@ -107,7 +107,8 @@ func Rewrite(module []byte, o Options) (*Module, error) {
 	}
 	p.write()
 	slices.SortFunc(p.m.Exports, func(a, b Function) int { return strings.Compare(a.Name, b.Name) })
-	return &p.m, nil
+	m := p.m // alone: whoever keeps it shall not keep what it was made of
+	return &m, nil
 }
 
 // Bounds on what a module may contain, beside those of package wasm: those of web browsers (WebAssembly JavaScript
@@ -162,6 +163,7 @@ type pass struct {
 	elements     uint32
 	locals       uint64
 	charges      int
+	large        bool   // it fills or copies memory
 	names        []byte // of functions
 
 	sections [sectionDataCount + 1]content

@@ -49,6 +49,9 @@ func (p *pass) addFuel() {
 	p.add(sectionFunction, appendU32(nil, uint32(len(p.types)))...)
 	p.add(sectionGlobal, append(appendI32([]byte{byte(wasm.I32), 1, opI32Const}, int32(p.Fuel)), opEnd)...)
 	p.add(sectionCode, p.slowBody()...)
+	if p.large {
+		p.addPieces()
+	}
 	p.m.Fuel = exportFuel
 	p.addExport(exportFuel, wasm.KindGlobal, p.fuel())
 	least := uint32(0)

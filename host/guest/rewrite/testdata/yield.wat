@@ -31,7 +31,8 @@
       (call $count)
       (loop $inner (i32.store8 (i32.const 8) (i32.const 1)))
       (br $outer)))
-  (func (export "too_much") (memory.fill (i32.const 0) (i32.const 0) (i32.const -1)))
+  (data $some "some")
+  (func (export "too_much") (memory.init $some (i32.const 0) (i32.const 0) (i32.const -1)))
   ;; Operands of a loop, its result, and those of a fill stay where they are.
   (func (export "values") (param i32) (result i32 i64)
     (i32.const 1) (i64.const 0)
