@@ -14,7 +14,7 @@ import (
 
 // What load measures: calls that come at fixed times, while nothing else happens and while a guest spins on every core.
 const (
-	phases   = 16 // idle and spinning, in turns
+	phases   = 8 // idle and spinning, in turns
 	phase    = time.Second
 	arrivals = 2 * time.Millisecond
 	spinTime = 150 * time.Millisecond // deadline of a spinning call

@@ -13,8 +13,6 @@ IMPORT("extism:host/env", "free") void release(block b);
 IMPORT("frigg:host/http", "send") block send(block request);
 
 static uint8_t buffer[64 << 10];
-// Which plugin this is: many that differ in nothing else are made by changing it.
-static const char identity[] = "plugin-identity-0000000000000000";
 
 #ifdef BULK
 IMPORT("frigg:host/bulk", "input_read") uint32_t input_read(void *to, uint32_t n);
@@ -79,11 +77,8 @@ EXPORT("ask") int ask(void) {
   return 0;
 }
 
-EXPORT("whoami") int whoami(void) {
-  for (uint32_t i = 0; i < sizeof identity - 1; i++) buffer[i] = identity[i];
-  set_output(sizeof identity - 1);
-  return 0;
-}
+// Which plugin this is: many that differ in nothing else are made by changing the number.
+EXPORT("whoami") int whoami(void) { return 0x5eed0000; }
 
 EXPORT("spin") int spin(void) {
   for (volatile uint32_t x = 1; x; x |= 1) x++;
