@@ -45,8 +45,9 @@ test: wasm ## run every test with the race detector
 
 race: test ## the same as test
 
-soak: ## replace a plugin a thousand times under calls, and see that nothing is left of it
+soak: ## replace a plugin a thousand times under calls, and call others 20,000 times in each way: nothing may be left of it
 	FRIGG_RELOADS=1000 $(GO) test -count=1 -run '^TestReload_' -v ./host
+	FRIGG_TEST_CALLS=20000 $(GO) test -count=1 -timeout 30m -run '^TestIsolation' -v ./host/guest
 
 e2e: build wasm ## run the road against servers that nobody here wrote (Gitea, oidc-provider, stripe-mock); slow the first time
 	$(GO) run ./cmd/frigg-host/e2e/lab/install
