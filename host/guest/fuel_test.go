@@ -169,8 +169,17 @@ func TestFuel_AsksForMemoryAreNoYields(t *testing.T) {
 
 // counted are calls whose fuel must be the same wherever they run.
 var counted = []struct{ module, export string }{
-	{"good", "echo"}, {"good", "state"}, {"good", "print"}, {"good", "fail"}, {"bulk", "echo"}, {"hostile", "exit_7"}, {"hostile", "unreachable"},
-	{"gopher", "noop"}, {"gopher", "work"}, {"gopher", "churn"}, {"gopher", "panics"},
+	{"good", "echo"},
+	{"good", "state"},
+	{"good", "print"},
+	{"good", "fail"},
+	{"bulk", "echo"},
+	{"hostile", "exit_7"},
+	{"hostile", "unreachable"},
+	{"gopher", "noop"},
+	{"gopher", "work"},
+	{"gopher", "churn"},
+	{"gopher", "panics"},
 }
 
 // module is a fixture or the gopher, nil if that cannot be used here.
