@@ -24,7 +24,9 @@ type extismConvention struct {
 func (c *extismConvention) exports() []string { return c.names }
 
 // alone: a whole program sets itself up.
-func (c *extismConvention) alone(export string) bool { return export == command && len(c.starts) > 0 }
+func (c *extismConvention) alone(export string) bool {
+	return export == command && len(c.starts) > 0 && slices.Contains(c.names, command)
+}
 
 func (c *extismConvention) setUp(i *instance) error {
 	for _, s := range c.starts {
