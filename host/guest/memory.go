@@ -44,12 +44,3 @@ func (l *linear) Reallocate(n uint64) []byte {
 
 // Free implements experimental.LinearMemory. The garbage collector does it.
 func (l *linear) Free() {}
-
-// at is n bytes of memory from p, false if they are not all there. It is a view until the guest runs on.
-func (l *linear) at(p, n uint32) ([]byte, bool) {
-	end := uint64(p) + uint64(n)
-	if end > uint64(len(l.bytes)) {
-		return nil, false
-	}
-	return l.bytes[p:end:end], true
-}
