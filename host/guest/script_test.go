@@ -2,6 +2,7 @@ package guest
 
 import (
 	"context"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -80,5 +81,78 @@ func TestScript_IsCalledCleanEveryTime(t *testing.T) {
 	b, _ := call("random")
 	if len(a.Output) == 0 || string(a.Output) == string(b.Output) {
 		t.Errorf("random: %s and %s", a.Output, b.Output)
+	}
+}
+
+const messy = `
+let calls = 0;
+export function state() { calls++; return { calls, poisoned: "tenant" in Object.prototype, parse: typeof JSON.parse }; }
+export function poison() { Object.prototype.tenant = "secret of a tenant"; JSON.parse = null; globalThis.console = undefined; Promise.prototype.then = 1; return {}; }
+export function grow() { globalThis.kept = Array.from({ length: 200 }, (_, i) => "secret of a tenant ".repeat(1000) + i); return {}; }
+export function fail() { throw new Error("no luck"); }
+export function spin() { for (;;); }
+export function deep() { return deep() + 1; }
+export async function ask() { return { said: frigg.call("http", "send", "{}").length }; }
+export async function reject() { Promise.reject(new Error("nobody looks")); return {}; }
+export function never() { return new Promise(() => {}); }
+export function random() { return [Math.random(), ...crypto.getRandomValues(new Uint8Array(8)), Date.now()]; }
+`
+
+// TestIsolation_NothingOfAScriptIsLeft: as for compiled guests.
+func TestIsolation_NothingOfAScriptIsLeft(t *testing.T) {
+	t.Parallel()
+	if underRace {
+		t.Skip("the race detector watches the compiler, too")
+	}
+	e := open(t, Config{Imports: []Import{sendImport}, CacheDir: cacheDir()}).(*native)
+	m := compiledBytes(t, e, script(t, messy, "state", "poison", "grow", "fail", "spin", "deep", "ask", "reject", "never", "random"))
+	if m.template == nil {
+		t.Fatal(m.why)
+	}
+	mix := []struct {
+		export string
+		limits Limits
+		host   HostFunc
+		want   Reason
+	}{
+		{export: "state"},
+		{export: "poison"},
+		{export: "grow"},
+		{export: "grow", limits: Limits{MemoryBytes: m.template.image.Size()}, want: ReasonMemory},
+		{export: "fail", want: ReasonFailed},
+		{export: "spin", limits: Limits{Fuel: 100_000}, want: ReasonFuel},
+		{export: "spin", limits: instant, want: ReasonDeadline},
+		{export: "deep", want: ReasonTrap},
+		{export: "ask", host: answering},
+		{export: "ask", host: panicking, want: ReasonHost},
+		{export: "reject", want: ReasonFailed},
+		{export: "never", want: ReasonFailed},
+		{export: "random"},
+	}
+	input := []byte(`{"tenant":"` + string(answering(context.Background(), Import{}, nil)) + `"}`)
+	pick := rand.New(rand.NewPCG(3, 4))
+	looked := 0
+	for n := range times(t, 300) {
+		c := mix[pick.IntN(len(mix))]
+		_, err := m.Call(context.Background(), Call{Plugin: "js", Export: c.export, Input: input, Limits: c.limits, Host: c.host})
+		if ReasonOf(err) != c.want {
+			t.Fatalf("call %d: %s ended with %q and not %q: %v", n, c.export, ReasonOf(err), c.want, err)
+		}
+		if n%7 != 0 {
+			continue
+		}
+		for _, i := range e.pool.idleOf(m) {
+			looked++
+			if err := i.traces(); err != nil {
+				t.Fatalf("after call %d of %s: %v", n, c.export, err)
+			}
+		}
+		r, err := m.Call(context.Background(), Call{Plugin: "js", Export: "state", Input: []byte(`{}`)})
+		if err != nil || string(r.Output) != `{"value":{"calls":1,"poisoned":false,"parse":"function"}}` {
+			t.Fatalf("after call %d of %s: %s, %v", n, c.export, r.Output, err)
+		}
+	}
+	if looked == 0 {
+		t.Error("no instance was looked at")
 	}
 }
