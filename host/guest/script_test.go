@@ -48,10 +48,12 @@ func TestScript_IsCalledCleanEveryTime(t *testing.T) {
 		t.Fatalf("it is set up for each call: %s", d.Why)
 	}
 	call := func(export string) (Result, error) {
-		return m.Call(context.Background(), Call{Plugin: "js", Export: export, Input: []byte(`{"a":1}`), Limits: Limits{Timeout: 2 * time.Second},
+		return m.Call(context.Background(), Call{
+			Plugin: "js", Export: export, Input: []byte(`{"a":1}`), Limits: Limits{Timeout: 2 * time.Second},
 			Host: func(_ context.Context, im Import, request []byte) []byte {
 				return []byte(`{"value":` + string(request) + `}`)
-			}})
+			},
+		})
 	}
 	const clean = `{"value":{"calls":1,"leaked":1,"at":1777000000123}}`
 	fuel := map[string]int64{}

@@ -47,11 +47,15 @@ func (t *turns) pause(ctx context.Context) {
 	mine := make(chan struct{})
 	t.pauser = mine
 	t.mu.Unlock()
+	enough := time.NewTimer(turn) // nobody may come by
+	defer enough.Stop()
 	select {
 	case <-mine:
+		return
+	case <-enough.C:
 	case <-ctx.Done():
-		t.resume()
 	}
+	t.resume()
 }
 
 // resume ends the pause of whoever pauses.
