@@ -47,20 +47,24 @@ func TestCompare_SaysWhatChangedAndWhatAsksForMore(t *testing.T) {
 		{"nothing but the version", moduleWith("crm", "1.1.0", more, "storage"), []string{}, ""},
 		{
 			"a capability", moduleWith("crm", "1.1.0", more, "storage", "mapping"),
-			[]string{"! added capability mapping: r", "added import frigg:host/mapping get: (i64) -> i64"}, "capability mapping",
+			[]string{"! added capability mapping: r", "added import frigg:host/mapping get: (i64) -> i64"},
+			"capability mapping",
 		},
 		{
 			"one capability less", moduleWith("crm", "1.1.0", more),
-			[]string{"removed capability storage: r", "removed import frigg:host/storage get: (i64) -> i64"}, "",
+			[]string{"removed capability storage: r", "removed import frigg:host/storage get: (i64) -> i64"},
+			"",
 		},
 		{
 			"another host, and an event less",
 			moduleWith("crm", "1.1.0", settings+`,"hosts":[{"host":"*.a.example","reason":"Files.","without_credential":true}]`, "storage"),
-			[]string{"! added host *.a.example: Files.", "removed host a.example: Records.", "removed event SYNC: Sync now"}, "host *.a.example without credential",
+			[]string{"! added host *.a.example: Files.", "removed host a.example: Records.", "removed event SYNC: Sync now"},
+			"host *.a.example without credential",
 		},
 		{
 			"another reason", moduleWith("crm", "1.1.0", strings.Replace(more, "Records.", "All records.", 1), "storage"),
-			[]string{"changed host a.example: reason: Records. -> All records."}, "",
+			[]string{"changed host a.example: reason: Records. -> All records."},
+			"",
 		},
 		{
 			"a secret that is none any more", moduleWith("crm", "1.1.0", strings.Replace(more, `"secret":true,`, "", 1), "storage"),
@@ -69,13 +73,15 @@ func TestCompare_SaysWhatChangedAndWhatAsksForMore(t *testing.T) {
 		},
 		{
 			"memory", moduleWith("crm", "1.1.0", more+`,"limits":{"memory_bytes":268435456,"reason":"Large files."}`, "storage"),
-			[]string{"! changed limit memory_bytes: 134217728 -> 268435456", "changed limit reason: the defaults -> Large files."}, "268435456 bytes of memory",
+			[]string{"! changed limit memory_bytes: 134217728 -> 268435456", "changed limit reason: the defaults -> Large files."},
+			"268435456 bytes of memory",
 		},
 		{
 			"a route that anybody may call",
 			withManifest(wasmtest.Module{Imports: doors("storage.get"), Funcs: wasmtest.Exports("frigg_handle_event", "frigg_handle_route")},
 				integration("crm", "1.1.0", more+`,"capabilities":[{"name":"storage","reason":"r"}],"routes":[{"method":"GET","path":"/x","auth":"none","summary":"Shows x."}]`)),
-			[]string{"! added route GET /x: Shows x.", "added export frigg_handle_route: () -> i32"}, "to answer anybody at GET /x",
+			[]string{"! added route GET /x: Shows x.", "added export frigg_handle_route: () -> i32"},
+			"to answer anybody at GET /x",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -17,8 +17,19 @@ func TestPieces_AreOneInstruction(t *testing.T) {
 	}
 	for _, n := range []uint64{0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, 3*chunk + 7, end, huge} {
 		for _, args := range [][]uint64{
-			{0, 0x1ab, n}, {3, 0, n}, {3, 10, n}, {10, 3, n}, {0, chunk, n}, {chunk, 0, n}, {chunk + 1, chunk, n}, {end - n, 5, n}, {5, end - n, n},
-			{end - n + 1, 0, n}, {0, end - n + 1, n}, {huge, 0, n}, {0, huge, n},
+			{0, 0x1ab, n},
+			{3, 0, n},
+			{3, 10, n},
+			{10, 3, n},
+			{0, chunk, n},
+			{chunk, 0, n},
+			{chunk + 1, chunk, n},
+			{end - n, 5, n},
+			{5, end - n, n},
+			{end - n + 1, 0, n},
+			{0, end - n + 1, n},
+			{huge, 0, n},
+			{0, huge, n},
 		} {
 			for _, export := range []string{"fill", "copy"} {
 				t.Run(fmt.Sprint(export, args), func(t *testing.T) {

@@ -23,8 +23,11 @@ func TestRestore_TellsWhatAnInstanceIs(t *testing.T) {
 			Wasm:    m.Wasm,
 			Imports: []Function{{"extism:host/env", "input_length", "", "I"}},
 			Exports: []Function{
-				{Name: "call", Results: "i"}, {Name: "grow", Results: "i"}, {Name: "grow_too_much", Results: "i"},
-				{Name: "reference", Results: "i"}, {Name: "take", Params: "iI??", Results: "iI?"},
+				{Name: "call", Results: "i"},
+				{Name: "grow", Results: "i"},
+				{Name: "grow_too_much", Results: "i"},
+				{Name: "reference", Results: "i"},
+				{Name: "take", Params: "iI??", Results: "iI?"},
 			},
 			HasMemory: true, MinMemory: 2 * pageSize, MaxMemory: 3 * pageSize,
 		}
