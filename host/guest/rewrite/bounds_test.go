@@ -41,7 +41,6 @@ var (
 	oneTable    = section(sectionTable, []byte{1, 0x70, 0, 1})
 	oneMemory   = section(sectionMemory, []byte{1, 0, 1})
 	oneGlobal   = section(sectionGlobal, []byte{1, 0x7f, 1, opI32Const, 0, opEnd})
-	noExports   = section(sectionExport, []byte{0})
 )
 
 // body is a code section with one function.
