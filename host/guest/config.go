@@ -41,6 +41,7 @@ type Config struct {
 	// every call, however it ended. The slices are only valid during AfterCall, which may run concurrently.
 	AfterCall func(plugin string, memory [][]byte)
 
+	ours        bool           // Now is time.Now
 	interpreter bool           // instead of compiled code; tests compare the two
 	functions   []hostFunction // further host functions with signatures of their own; tests of foreign modules need them
 }
@@ -77,7 +78,7 @@ func (c Config) orDefault() Config {
 		c.Entropy = rand.Reader
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now, c.ours = time.Now, true
 	}
 	c.MemoryCeiling = min(c.MemoryCeiling, mostMemory)
 	c.CacheBytes = or(c.CacheBytes, DefaultCacheBytes)

@@ -64,7 +64,11 @@ const (
 // begin gives the kernel of a call its input and its sources.
 func (k *kernel) begin(e *native) {
 	k.engine = e
-	k.clock.start(e.config.Now(), bootMono)
+	now := k.started
+	if !e.config.ours {
+		now = e.config.Now()
+	}
+	k.clock.start(now, bootMono)
 	k.dice.begin(e.config.Entropy)
 	k.pace.begin(e.turns, k.started)
 	k.input = k.call.Input

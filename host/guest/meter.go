@@ -23,7 +23,7 @@ type meter struct {
 	limit           limit
 	call            Call
 	limits          Limits
-	started         time.Time
+	started, ended  time.Time
 	timeout         time.Duration // what is left of the smaller deadline at the start, for texts
 
 	stopped   *stop  // the first reason that a host function had to end the guest
@@ -81,9 +81,10 @@ func (m *meter) finish(output []byte, s *stop) (Result, error) {
 
 // result is what is known at the end of the call, but the output.
 func (m *meter) result() Result {
+	m.ended = time.Now()
 	return Result{
 		Console:     m.console.bytes(),
-		Duration:    time.Since(m.started),
+		Duration:    m.ended.Sub(m.started),
 		MemoryBytes: m.had,
 		Fuel:        m.spent,
 		LogDropped:  m.dropped.lines,

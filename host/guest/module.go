@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -71,6 +70,7 @@ func (m *nativeModule) Call(ctx context.Context, c Call) (Result, error) {
 	i := m.take(c.Export)
 	k := &i.kernel
 	if s := k.open(ctx, &c, m.exports, m.memory(i.template)); s != nil {
+		k.ended = k.started
 		m.giveBack(i, s)
 		return Result{}, s.of(c.Plugin)
 	}
@@ -172,7 +172,7 @@ func (m *nativeModule) giveBack(i *instance, s *stop) {
 		i.close()
 		return
 	}
-	plugin := i.kernel.call.Plugin
+	plugin, now := i.kernel.call.Plugin, i.kernel.ended
 	if err := i.restore(); err != nil {
 		m.engine.config.Log.Error("an instance could not be put back and was closed", "plugin", plugin, "err", err)
 		i.close()
@@ -183,7 +183,7 @@ func (m *nativeModule) giveBack(i *instance, s *stop) {
 		m.spoil(plugin)
 		return
 	}
-	m.engine.pool.put(i, time.Now())
+	m.engine.pool.put(i, now)
 	if m.spoiled.Load() { // since it was asked whether the instance may serve again
 		m.engine.pool.drop(m)
 	}
