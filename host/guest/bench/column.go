@@ -59,7 +59,7 @@ type ours struct {
 }
 
 func openOurs(ctx context.Context, s *sample) (caller, error) {
-	imports, err := capabilities(s.wasm)
+	imports, err := s.capabilities()
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func openFor(ctx context.Context, mix []population, cacheDir string) (guest.Engi
 	var imports []guest.Import
 	seen := map[guest.Import]bool{}
 	for _, p := range mix {
-		of, err := capabilities(p.of.wasm)
+		of, err := p.of.capabilities()
 		if err != nil {
 			return nil, err
 		}

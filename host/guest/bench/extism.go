@@ -12,7 +12,7 @@ import (
 
 // openExtism compiles a guest with the Extism Go SDK; a limit of zero leaves timeouts off, as they are by default.
 func openExtism(ctx context.Context, s *sample, limit time.Duration) (*extism.CompiledPlugin, error) {
-	imports, err := capabilities(s.plain)
+	imports, err := s.capabilities()
 	if err != nil {
 		return nil, err
 	}

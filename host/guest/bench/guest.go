@@ -8,6 +8,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/host/guest"
 	"github.com/frigg-host/frigg-host/host/guest/bench/order"
+	"github.com/frigg-host/frigg-host/host/guest/javascript"
 	"github.com/frigg-host/frigg-host/host/guest/rewrite"
 )
 
@@ -15,6 +16,7 @@ import (
 type sample struct {
 	name        string
 	wasm, plain []byte
+	program     *javascript.Program // of a guest in JavaScript
 	rows        []row
 }
 
@@ -52,12 +54,17 @@ func samples(dir string) ([]sample, error) {
 			s.plain = s.wasm // it has nothing to leave out
 		}
 	}
-	return all, nil
+	script, err := openScript()
+	return append(all, script), err
 }
 
-// capabilities are what a module imports of ours beside the bulk copies.
-func capabilities(wasm []byte) ([]guest.Import, error) {
-	m, err := rewrite.Rewrite(wasm, rewrite.Options{})
+// capabilities are what a module imports of ours beside the bulk copies. A program in JavaScript names what it uses when it
+// does.
+func (s *sample) capabilities() ([]guest.Import, error) {
+	if s.program != nil {
+		return []guest.Import{send}, nil
+	}
+	m, err := rewrite.Rewrite(s.wasm, rewrite.Options{})
 	if err != nil {
 		return nil, err
 	}

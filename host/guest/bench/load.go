@@ -39,7 +39,7 @@ func (s *state) note(to *[]float64, d time.Duration) {
 // load prints how calls fare while guests spin.
 func load(ctx context.Context, w io.Writer, all []sample, _ options) error {
 	s := &all[0]
-	imports, err := capabilities(s.wasm)
+	imports, err := s.capabilities()
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/guest/javascript"
 	"github.com/frigg-host/frigg-host/host/guest/rewrite"
 	"github.com/frigg-host/frigg-host/host/guest/snapshot"
 )
@@ -29,15 +30,18 @@ type bare struct {
 
 	input, arena, output []byte
 	lengths              map[uint64]uint64
+
+	program *javascript.Program // of a guest in JavaScript
+	script  *javascript.Instance
 }
 
 const bareBase = 16 // the first block of bare; 0 is none
 
 var errGuest = errors.New("the guest failed")
 
-// openBare compiles wasm and offers it what it imports.
-func openBare(ctx context.Context, wasm []byte) (*bare, error) {
-	b := &bare{Context: ctx, config: wazero.NewModuleConfig().WithName("").WithStartFunctions(), lengths: map[uint64]uint64{}}
+// openBare compiles wasm, the guest or what was made of it, and offers it what it imports.
+func openBare(ctx context.Context, s *sample, wasm []byte) (*bare, error) {
+	b := &bare{Context: ctx, program: s.program, config: wazero.NewModuleConfig().WithName("").WithStartFunctions(), lengths: map[uint64]uint64{}}
 	// The limit keeps the memory.grow by which fuel yields from succeeding.
 	b.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithDebugInfoEnabled(false).WithMemoryLimitPages(1<<14))
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, b.runtime); err != nil {
@@ -68,6 +72,9 @@ func openBare(ctx context.Context, wasm []byte) (*bare, error) {
 
 // bareFunction is a host function; what no row uses does nothing.
 func bareFunction(module, name string) api.GoModuleFunc {
+	if module == javascript.Module {
+		return scriptFunctions[name]
+	}
 	f := bareFunctions[name]
 	if isCapability(module) {
 		f = func(b *bare, _ api.Module, s []uint64) { s[0] = b.place(answer) }
@@ -133,11 +140,17 @@ func (b *bare) instantiate() (err error) {
 	if setUp := b.guest.ExportedFunction("_initialize"); setUp != nil {
 		_, err = setUp.Call(b)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return b.boot()
 }
 
 func (b *bare) call(export string, input []byte) ([]byte, error) {
 	b.input, b.output = input, b.output[:0]
+	if b.program != nil {
+		return b.run(export)
+	}
 	if len(b.arena) > bareBase {
 		clear(b.lengths)
 	}
@@ -160,7 +173,7 @@ func (b *bare) call(export string, input []byte) ([]byte, error) {
 func (b *bare) close() error { return b.runtime.Close(context.Background()) }
 
 func openRawPooled(ctx context.Context, s *sample) (caller, error) {
-	b, err := openBare(ctx, s.wasm)
+	b, err := openBare(ctx, s, s.wasm)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +186,7 @@ func openRawFuel(ctx context.Context, s *sample) (caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := openBare(ctx, m.Wasm)
+	b, err := openBare(ctx, s, m.Wasm)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +197,7 @@ func openRawFuel(ctx context.Context, s *sample) (caller, error) {
 type rawFresh struct{ *bare }
 
 func openRawFresh(ctx context.Context, s *sample) (caller, error) {
-	b, err := openBare(ctx, s.wasm)
+	b, err := openBare(ctx, s, s.wasm)
 	return rawFresh{b}, err
 }
 
@@ -212,7 +225,7 @@ func openRawRestore(ctx context.Context, s *sample) (caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := openBare(ctx, m.Wasm)
+	b, err := openBare(ctx, s, m.Wasm)
 	if err != nil {
 		return nil, err
 	}
@@ -233,6 +246,9 @@ func openRawRestore(ctx context.Context, s *sample) (caller, error) {
 			}
 		}
 	}
+	if err := b.boot(); err != nil {
+		return nil, err
+	}
 	if r.image, err = snapshot.NewImage(r.memory.Bytes()); err != nil {
 		return nil, err
 	}
@@ -246,6 +262,7 @@ func openRawRestore(ctx context.Context, s *sample) (caller, error) {
 		r.globals = append(r.globals, r.guest.ExportedGlobal(name).(api.MutableGlobal))
 		r.globals[i].Set(r.were[i])
 	}
+	r.script = javascript.NewInstance(r.guest)
 	return r, nil
 }
 
