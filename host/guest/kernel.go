@@ -57,7 +57,7 @@ const (
 	blockCost  = 32      // counted for each block beside its bytes, so that tiny ones are not free
 	maxVars    = 1 << 20 // bytes of variables of one call
 	logOff     = math.MaxInt32
-	keptArena  = 64 << 10 // bytes that an idle instance may keep
+	keptArena  = 256 << 10 // that an idle instance may keep
 	keptBlocks = 1 << 10
 )
 
