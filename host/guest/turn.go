@@ -4,17 +4,20 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // turns keeps calls that compute for long out of the way of all others: there are as many turns as cores, and while all are
-// taken, one after the other pauses for a moment. What answers quickly never asks for a turn.
+// taken, one after the other pauses: for a moment, or, while other calls keep coming, until a turn has passed, so that they
+// find a core. What answers quickly never asks for a turn.
 //
 // Go's scheduler alone would not do. It knows no priorities, it looks at the network only when a core has nothing else to
 // do, and it cannot interrupt compiled guest code at all; that comes back here by itself, at the end of each quantum of
 // fuel.
 type turns struct {
-	free chan struct{}
+	free  chan struct{}
+	began atomic.Int64 // when the last call began, in Unix nanoseconds
 
 	mu     sync.Mutex
 	pauser chan struct{} // closed to end the pause of who pauses; nil if nobody does
@@ -23,8 +26,10 @@ type turns struct {
 const (
 	step  = 100 * time.Microsecond // after which whoever waits for this core goes first
 	quick = time.Millisecond       // computing that needs no turn, or no further pause
+	small = 200                    // quanta that need no turn, however long they take: others may have had the core
 	turn  = 5 * time.Millisecond   // after which others get theirs
 	alone = 10 * time.Millisecond  // between pauses on the only core
+	calm  = 10 * time.Millisecond  // without a new call
 )
 
 func newTurns() *turns {
@@ -36,8 +41,8 @@ func newTurns() *turns {
 	return t
 }
 
-// pause leaves the core until another call that computes comes by: long enough for the scheduler to look at everything. A
-// sleep would last a millisecond, the finest that it knows while it waits for the network.
+// pause leaves the core until another call that computes comes by and nobody else has come for a while: long enough for the
+// scheduler to look at everything. A sleep would last a millisecond, the finest that it knows while it waits for the network.
 func (t *turns) pause(ctx context.Context) {
 	t.mu.Lock()
 	if t.pauser != nil || len(t.free) > 0 {
@@ -47,7 +52,7 @@ func (t *turns) pause(ctx context.Context) {
 	mine := make(chan struct{})
 	t.pauser = mine
 	t.mu.Unlock()
-	enough := time.NewTimer(turn) // nobody may come by
+	enough := time.NewTimer(turn)
 	defer enough.Stop()
 	select {
 	case <-mine:
@@ -73,18 +78,22 @@ type pace struct {
 	turns *turns
 	since time.Time // of computing without a pause
 	asked time.Time // when others could go first
+	steps int
 	held  bool
 	until time.Time // of the turn
 }
 
-func (p *pace) begin(t *turns, now time.Time) { *p = pace{turns: t, since: now, asked: now} }
+func (p *pace) begin(t *turns, now time.Time) {
+	*p = pace{turns: t, since: now, asked: now}
+	t.began.Store(now.UnixNano())
+}
 
 // step is called where a guest may be left alone for a while.
 func (p *pace) step(ctx context.Context, now time.Time) {
-	if p.held {
+	if p.held && now.UnixNano()-p.turns.began.Load() > int64(calm) {
 		p.turns.resume()
 	}
-	if now.Sub(p.since) < quick {
+	if p.steps++; p.steps < small || now.Sub(p.since) < quick {
 		if now.Sub(p.asked) >= step {
 			p.asked = now
 			runtime.Gosched()
