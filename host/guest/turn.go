@@ -24,7 +24,8 @@ type turns struct {
 }
 
 const (
-	step  = 100 * time.Microsecond // after which whoever waits for this core goes first
+	step  = 100 * time.Microsecond // after which whoever waits for this core goes before a call that computes for long
+	first = 500 * time.Microsecond // after which it goes before any other: asking may move the call to a core that is cold
 	quick = time.Millisecond       // computing that needs no turn, or no further pause
 	small = 200                    // quanta that need no turn, however long they take: others may have had the core
 	turn  = 5 * time.Millisecond   // after which others get theirs
@@ -94,7 +95,7 @@ func (p *pace) step(ctx context.Context, now time.Time) {
 		p.turns.resume()
 	}
 	if p.steps++; p.steps < small || now.Sub(p.since) < quick {
-		if now.Sub(p.asked) >= step {
+		if ran := now.Sub(p.asked); ran >= first || p.held && ran >= step {
 			p.asked = now
 			runtime.Gosched()
 		}
