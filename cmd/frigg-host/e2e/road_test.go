@@ -132,7 +132,15 @@ func (r *road) createUsers(t *testing.T) {
 	var options struct {
 		Options []struct{ Type string }
 	}
-	eventually(t, workDeadline, "integration to choose", func() bool {
+	eventually(t, startDeadline, "modules that serve", func() bool {
+		for _, module := range []string{"gitea", "stripe"} {
+			if r.ada.silent().call(t, http.MethodGet, "/api/authorize?entityType="+module, nil).Status != http.StatusOK {
+				return false
+			}
+		}
+		return true
+	})
+	eventually(t, startDeadline, "integration to choose", func() bool {
 		r.ada.silent().must(t, http.StatusOK, http.MethodGet, "/api/integrations/options", nil, &options)
 		return len(options.Options) == 1 && options.Options[0].Type == "stripe-gitea"
 	})
