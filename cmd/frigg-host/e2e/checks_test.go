@@ -363,7 +363,9 @@ func (c *checks) revoked(t *testing.T) string {
 	p, _ := c.person(t)
 	entity := c.connected(t, p, c.redirects, "op-post")
 	p.must(t, http.StatusCreated, http.MethodDelete, "/api/entities/"+entity, nil, nil)
-	if c.api.active(c.api.lastToken()) {
+	active, err := c.api.active(c.api.lastToken())
+	check(t, err)
+	if active {
 		t.Error("the access token is still good")
 	}
 	return "revoked at the server (RFC 7009)"

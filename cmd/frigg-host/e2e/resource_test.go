@@ -49,7 +49,12 @@ func startResource(t *testing.T, op *lab.OP) *resource {
 		r.token = token
 		r.calls[q.URL.Path] = append(r.calls[q.URL.Path], time.Now())
 		r.mu.Unlock()
-		if !r.active(token) {
+		active, err := r.active(token)
+		if err != nil {
+			http.Error(w, "the authorization server cannot be asked: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		if !active {
 			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -64,17 +69,23 @@ func startResource(t *testing.T, op *lab.OP) *resource {
 	return r
 }
 
-// active asks the authorization server. A question that fails is a no.
-func (r *resource) active(token string) bool {
+// active asks the authorization server, each time on a new connection: the server closes those that were idle for five
+// seconds, and a question that is lost with one says nothing about the token.
+func (r *resource) active(token string) (bool, error) {
 	req, err := http.NewRequest(http.MethodPost, r.op.IntrospectURL, strings.NewReader(url.Values{"token": {token}}.Encode()))
 	if err != nil {
-		return false
+		return false, err
 	}
+	req.Close = true
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth(r.op.M2M.ID, r.op.M2M.Secret)
 	a, err := send(req)
+	if err != nil {
+		return false, err
+	}
 	var said struct{ Active bool }
-	return err == nil && json.Unmarshal(a.Body, &said) == nil && said.Active
+	err = json.Unmarshal(a.Body, &said)
+	return said.Active, err
 }
 
 // awaitExpiry waits until the last token that came is good no more.
@@ -84,7 +95,11 @@ func (r *resource) awaitExpiry(t *testing.T) {
 	if token == "" {
 		t.Fatal("no token came yet")
 	}
-	eventually(t, workDeadline, "end of the access token", func() bool { return !r.active(token) })
+	eventually(t, workDeadline, "end of the access token", func() bool {
+		active, err := r.active(token)
+		check(t, err)
+		return !active
+	})
 }
 
 func (r *resource) lastToken() string {
