@@ -37,7 +37,18 @@ func children() []string {
 	return all
 }
 
-func pause(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
+// pause stops a child and returns when it stands still: a signal is on its way for a while, in which a child still answers.
+func pause(p *os.Process) error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, p.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
 
 // tryEverything is a child that somebody has taken over. Its output says what it could do.
 func tryEverything() {
