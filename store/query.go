@@ -125,6 +125,9 @@ func (tx *Tx) fail(err error) error {
 // One connection is always left over: a text is prepared on a connection of its own, and if snapshots held all of them,
 // each would wait for the others.
 func (db *DB) Read(ctx context.Context, look func(q Querier) error) error {
+	if tx := db.together(ctx); tx != nil {
+		return look(tx)
+	}
 	select {
 	case db.snapshots <- struct{}{}:
 		defer func() { <-db.snapshots }()
@@ -140,7 +143,12 @@ func (db *DB) Read(ctx context.Context, look func(q Querier) error) error {
 }
 
 // reader reads the newest committed state, each statement for itself.
-func (db *DB) reader(ctx context.Context) Querier { return &reader{ctx: ctx, texts: &db.texts} }
+func (db *DB) reader(ctx context.Context) Querier {
+	if tx := db.together(ctx); tx != nil {
+		return tx
+	}
+	return &reader{ctx: ctx, texts: &db.texts}
+}
 
 type reader struct {
 	ctx   context.Context

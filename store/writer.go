@@ -30,6 +30,9 @@ func (db *DB) Write(ctx context.Context, act func(tx *Tx) error) error {
 	if db.writer == nil {
 		return fault.New(fault.Forbidden, "store.Write", "the database was opened to be read only").On(fault.Host)
 	}
+	if tx := db.together(ctx); tx != nil {
+		return tx.part(act)
+	}
 	return db.writer.write(ctx, act)
 }
 

@@ -23,7 +23,8 @@ import (
 type Import struct{ Module, Name string }
 
 // HostFunc answers one capability call. The request is only valid during the call; the answer is copied before HostFunc
-// is asked again. Failures belong inside the answer. ctx ends with the guest's deadline and must be obeyed.
+// is asked again. Failures belong inside the answer; End ends the guest instead. ctx ends with the guest's deadline and must
+// be obeyed.
 type HostFunc func(ctx context.Context, im Import, request []byte) (answer []byte)
 
 // Engine compiles modules.
@@ -71,6 +72,11 @@ type Call struct {
 	Host HostFunc
 	// Seed determines what the guest reads as random; nil means that nobody can know it.
 	Seed *[32]byte
+	// Now is the clock that the guest sees, asked at the start and after each answer of Host; nil is that of the engine. The
+	// extism engine has none.
+	Now func() time.Time
+	// Sleep takes a guest's wait for time to pass, which its clock then has; nil really waits. It may End the guest.
+	Sleep func(ctx context.Context, d time.Duration)
 	// Log takes the guest's log lines, in order, on the goroutine of the call. Nil drops them.
 	Log func(level Level, msg string)
 }

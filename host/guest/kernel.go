@@ -65,8 +65,8 @@ const (
 func (k *kernel) begin(e *native) {
 	k.engine = e
 	now := k.started
-	if !e.config.ours {
-		now = e.config.Now()
+	if !e.config.ours || k.call.Now != nil {
+		now = k.now(e.config.Now)
 	}
 	k.clock.start(now, bootMono)
 	k.dice.begin(e.config.Entropy)
@@ -114,7 +114,7 @@ func (k *kernel) running() *meter { return &k.meter }
 func (k *kernel) ask(im Import, request []byte) []byte {
 	k.pace.rest()
 	answer := k.capability(im, request)
-	k.clock.catchUp(k.engine.config.Now())
+	k.clock.catchUp(k.now(k.engine.config.Now))
 	return answer
 }
 

@@ -118,7 +118,11 @@ func (m *meter) checkDeadline() {
 
 // sleep waits for d, but no longer than the call may run.
 func (m *meter) sleep(d time.Duration) {
-	if d > 0 {
+	switch {
+	case d <= 0:
+	case m.call.Sleep != nil:
+		m.guard("sleep", func() { m.call.Sleep(m.limit.timed(), d) })
+	default:
 		t := time.NewTimer(d)
 		defer t.Stop()
 		select {
@@ -127,6 +131,14 @@ func (m *meter) sleep(d time.Duration) {
 		}
 	}
 	m.checkDeadline()
+}
+
+// now is the time that the guest sees.
+func (m *meter) now(otherwise func() time.Time) time.Time {
+	if m.call.Now != nil {
+		return m.call.Now()
+	}
+	return otherwise()
 }
 
 // judge says why a call ended, nil for success. err is what the engine returned.
@@ -203,7 +215,11 @@ func (m *meter) capability(im Import, request []byte) []byte {
 // guard runs code of the host that a guest has called. A panic there is a bug of the host, not of the guest.
 func (m *meter) guard(what string, f func()) {
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if err := EndOf(p); err != nil {
+			m.end(&stop{reason: ReasonEnded, cause: err})
+		}
+		if p != nil {
 			m.end(&stop{reason: ReasonHost, text: what + " failed", detail: fmt.Sprintf("%v\n%s", p, debug.Stack())})
 		}
 	}()

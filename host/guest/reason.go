@@ -35,6 +35,7 @@ const (
 	ReasonDepth     Reason = "depth"      // guests call each other too deep; nothing ran
 	ReasonHost      Reason = "host"       // a failure of the host
 	ReasonCrashed   Reason = "crashed"    // the guest's own process ended under the call
+	ReasonEnded     Reason = "ended"      // the host ended it with End
 )
 
 // Limit reports whether the guest was stopped by a limit.
@@ -73,7 +74,7 @@ type stop struct {
 	exit   bool
 	// overflow: of the call stack
 	overflow bool
-	cause    error // context.Canceled or context.DeadlineExceeded, for errors.Is
+	cause    error // context.Canceled or context.DeadlineExceeded, for errors.Is; of End, what it was given
 }
 
 // Unwrap returns the cause, if there is one.
@@ -112,6 +113,7 @@ var kinds = map[Reason]struct {
 	ReasonDepth:     {fault.Exhausted, fault.Guest},
 	ReasonHost:      {fault.Internal, fault.Host},
 	ReasonCrashed:   {fault.Unavailable, fault.Guest}, // trying again helps if it was not this call that did it
+	ReasonEnded:     {fault.Canceled, fault.Host},
 }
 
 // fault makes the error that leaves the package.
@@ -122,6 +124,9 @@ func (s *stop) fault(op, msg string) *fault.Error {
 
 // of makes the error of a call of the guest with this name.
 func (s *stop) of(plugin string) *fault.Error {
+	if s.reason == ReasonEnded {
+		return ended(s)
+	}
 	return s.fault("guest.Call", "guest "+plugin+": "+s.text)
 }
 
@@ -187,6 +192,31 @@ func contextStop(ctx context.Context, timeout time.Duration, export string) *sto
 	return &stop{
 		reason: ReasonDeadline, text: fmt.Sprintf("deadline exceeded (%s) in %s", timeout.Round(time.Millisecond), export),
 		cause: context.DeadlineExceeded,
+	}
+}
+
+// End ends the guest from inside of Call.Host or Call.Sleep, and does not return. The call fails with ReasonEnded, and with
+// the kind, side and message of err, which errors.Is and errors.As find.
+func End(err error) { panic(&end{err}) }
+
+// end is what End panics with.
+type end struct{ err error }
+
+// EndOf returns what End was given, from what was recovered from a panic; nil for any other panic.
+func EndOf(recovered any) error {
+	if e, ok := recovered.(*end); ok {
+		return e.err
+	}
+	return nil
+}
+
+// Ended is the error of a call that End ended, for engines outside of this package.
+func Ended(err error) error { return ended(&stop{reason: ReasonEnded, cause: err}) }
+
+func ended(s *stop) *fault.Error {
+	return &fault.Error{
+		Kind: fault.KindOf(s.cause), Side: fault.SideOf(s.cause), Op: "guest.Call", Msg: fault.PublicMessage(s.cause),
+		RetryAfter: fault.RetryAfterOf(s.cause), Err: s,
 	}
 }
 

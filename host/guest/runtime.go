@@ -141,14 +141,20 @@ func (r *Runtime) Call(ctx context.Context, c plugin.Call) (json.RawMessage, err
 	if p.State == plugin.NeedsApproval {
 		return nil, fault.New(fault.Forbidden, "guest.Call", "plugin %s %s", p.Name, p.Problem).On(fault.Host)
 	}
-	result, err := r.call(ctx, p.Digest, Call{
-		Plugin: p.Name, Export: c.Export, Input: c.Input, Limits: limitsOf(c),
-		Host: func(ctx context.Context, im Import, request []byte) []byte {
-			return c.Can.Serve(deeper(ctx), strings.TrimPrefix(im.Module, abi.ModulePrefix), im.Name, request)
-		},
-		Log: logOf(c),
-	})
+	call := Call{Plugin: p.Name, Export: c.Export, Input: c.Input, Limits: limitsOf(c), Host: hostOf(c), Log: logOf(c)}
+	if j := c.Journal; j != nil {
+		call.Seed, call.Now = j.Seed(), j.Now
+		call.Sleep = func(ctx context.Context, d time.Duration) {
+			if err := j.Sleep(ctx, d); err != nil {
+				End(err)
+			}
+		}
+	}
+	result, err := r.call(ctx, p.Digest, call)
 	r.report(ctx, c, result, err)
+	if c.Journal != nil {
+		c.Journal.Spent(result.Fuel, result.MemoryBytes)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -163,6 +169,22 @@ func (r *Runtime) Call(ctx context.Context, c plugin.Call) (json.RawMessage, err
 		return nil, plugin.ErrorOf("guest.Call", p.Name, *refusal)
 	}
 	return value, nil
+}
+
+// hostOf answers a guest's host functions by what the call may reach, through its journal if it has one.
+func hostOf(c plugin.Call) HostFunc {
+	return func(ctx context.Context, im Import, request []byte) []byte {
+		capability := strings.TrimPrefix(im.Module, abi.ModulePrefix)
+		serve := func(ctx context.Context) []byte { return c.Can.Serve(deeper(ctx), capability, im.Name, request) }
+		if c.Journal == nil {
+			return serve(ctx)
+		}
+		answer, err := c.Journal.Serve(ctx, capability, im.Name, request, serve)
+		if err != nil {
+			End(err)
+		}
+		return answer
+	}
 }
 
 // report logs what a call took.
@@ -226,7 +248,11 @@ func logOf(c plugin.Call) func(Level, string) {
 	if c.Log == nil {
 		return nil
 	}
-	return func(l Level, msg string) { c.Log(l.String(), msg) }
+	return func(l Level, msg string) {
+		if c.Journal == nil || !c.Journal.Replaying() {
+			c.Log(l.String(), msg)
+		}
+	}
 }
 
 // openAnswer opens the envelope. Unknown fields are ignored; exactly one of value and fault must be there. The value is a

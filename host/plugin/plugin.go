@@ -73,6 +73,8 @@ type Call struct {
 	Timeout time.Duration
 	// Log receives the guest's log lines; nil discards them.
 	Log func(level, message string)
+	// Journal records the call, or repeats one that was recorded; nil does neither.
+	Journal Journal
 }
 
 // Caller runs guests: a clean instance for every call.

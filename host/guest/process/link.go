@@ -211,6 +211,7 @@ type conversation struct {
 	limit  context.Context // ends with the caller or with the timeout, whichever is first
 	time   time.Duration   // that it had from the start
 	bug    string          // of a function of the host
+	over   error           // what a function of the host ended the guest with
 	told   bool            // that the caller has gone
 }
 
@@ -253,6 +254,10 @@ func (t *conversation) begin() error {
 	if deadline, ok := t.caller.Deadline(); ok {
 		m.Left = max(1, time.Until(deadline))
 	}
+	if c.Now != nil {
+		now := c.Now()
+		m.Now = &now
+	}
 	return t.send(t.limit, frame{kindCall, t.id, encode(m), c.Input})
 }
 
@@ -292,14 +297,21 @@ func (t *conversation) answer(f frame) error {
 		t.tell() // first, so that the guest cannot go on with the answer
 		verdict = late
 	}
-	_ = t.send(context.Background(), frame{kindAnswer, t.id, []byte{verdict}, body})
+	meta := []byte{verdict}
+	if t.call.Now != nil && f.kind == kindHost {
+		meta = binary.LittleEndian.AppendUint64(meta, uint64(t.call.Now().UnixNano()))
+	}
+	_ = t.send(context.Background(), frame{kindAnswer, t.id, meta, body})
 	return nil
 }
 
 // guard keeps a panic of the host here, where its stack says something.
 func (t *conversation) guard(f func()) (verdict byte) {
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if t.over = guest.EndOf(p); t.over != nil {
+			verdict = failed
+		} else if p != nil {
 			t.bug = fmt.Sprintf("%v\n%s", p, debug.Stack())
 			verdict = failed
 		}
@@ -320,6 +332,9 @@ func (t *conversation) result(f frame) (guest.Result, error) {
 	if m.Failure == nil {
 		m.Result.Output = f.body
 		return m.Result, nil
+	}
+	if t.over != nil {
+		return m.Result, guest.Ended(t.over)
 	}
 	if t.bug != "" && m.Failure.Reason == guest.ReasonHost {
 		m.Failure.Detail = t.bug

@@ -47,6 +47,7 @@ type call struct {
 	Limits guest.Limits      `json:"limits"`
 	Seed   *[32]byte         `json:"seed,omitempty"`
 	Left   time.Duration     `json:"left,omitempty"` // to the caller's own deadline; 0 when there is none
+	Now    *time.Time        `json:"now,omitempty"`  // when the call has a clock; each answer then says what it shows
 	Host   bool              `json:"host,omitempty"` // the call has them
 	Log    bool              `json:"log,omitempty"`
 }

@@ -156,9 +156,17 @@ func (s *server) begin(f frame) error {
 // run runs a call to its end.
 func (s *server) run(ctx context.Context, module guest.Module, id uint64, m *call, input []byte) {
 	c := guest.Call{Plugin: m.Plugin, Export: m.Export, Input: input, Config: m.Config, Limits: m.Limits, Seed: m.Seed}
+	var now time.Time
+	if m.Now != nil {
+		now = *m.Now
+		c.Now = func() time.Time { return now }
+	}
 	if m.Host {
 		c.Host = func(ctx context.Context, im guest.Import, request []byte) []byte {
-			answer, over := s.ask(frame{kindHost, id, s.place(im), request})
+			answer, at, over := s.ask(frame{kindHost, id, s.place(im), request})
+			if !at.IsZero() {
+				now = at
+			}
 			if over {
 				<-ctx.Done() // the clocks of parent and child differ a little, and the guest must not go on in between
 			}
@@ -185,14 +193,18 @@ func (s *server) place(im guest.Import) []byte {
 	return binary.LittleEndian.AppendUint32(nil, uint32(slices.Index(s.told.Imports, im)))
 }
 
-// ask has the parent run a function of the host, and reports whether the time of the call is over. It panics if the function
+// ask has the parent run a function of the host, and reports what the clock of the call shows then, if it has one, and
+// whether the time of the call is over. It panics if the function
 // did, so that the engine ends the guest.
-func (s *server) ask(f frame) (answer []byte, over bool) {
+func (s *server) ask(f frame) (answer []byte, at time.Time, over bool) {
 	a := s.exchange(f)
 	if a.meta[0] == failed {
 		panic("it failed in the host")
 	}
-	return a.body, a.meta[0] == late
+	if len(a.meta) == 9 {
+		at = time.Unix(0, int64(binary.LittleEndian.Uint64(a.meta[1:])))
+	}
+	return a.body, at, a.meta[0] == late
 }
 
 // exchange sends a frame and waits for the answer. If the parent is gone this process is about to end.
