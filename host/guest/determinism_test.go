@@ -60,7 +60,16 @@ func TestDeterminism_TemplatesAreTheSameEverywhere(t *testing.T) {
 }
 
 // report is what another process says of itself.
-type report struct{ Templates, Fuel []string }
+type report struct {
+	Templates, Fuel []string
+	Repeated        map[string][]int64
+}
+
+// reportOf is the report of this process.
+func reportOf(t testing.TB) report {
+	t.Helper()
+	return report{templates(t, Config{}), counts(t, Config{}, true), repeated(t, Config{})}
+}
 
 const askForReport = "FRIGG_TEST_REPORT"
 
@@ -70,7 +79,7 @@ func TestDeterminism_Report(t *testing.T) {
 	if file == "" {
 		t.Skip("nobody asks")
 	}
-	b, err := json.Marshal(report{templates(t, Config{}), counts(t, Config{}, true)})
+	b, err := json.Marshal(reportOf(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +88,7 @@ func TestDeterminism_Report(t *testing.T) {
 	}
 }
 
-// TestDeterminism_AnotherProcessMakesAndCountsTheSame: templates and fuel.
+// TestDeterminism_AnotherProcessMakesAndCountsTheSame: templates and fuel, also that of a thousand calls of each guest.
 func TestDeterminism_AnotherProcessMakesAndCountsTheSame(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/report"
@@ -96,8 +105,8 @@ func TestDeterminism_AnotherProcessMakesAndCountsTheSame(t *testing.T) {
 	if err := json.Unmarshal(b, &got); err != nil {
 		t.Fatal(err)
 	}
-	if err := equal("report", report{templates(t, Config{}), counts(t, Config{}, true)}, got); err != nil || len(got.Fuel) == 0 {
-		t.Errorf("%d counts, %v", len(got.Fuel), err)
+	if err := equal("report", reportOf(t), got); err != nil || len(got.Fuel) == 0 || len(got.Repeated) == 0 {
+		t.Errorf("%d and %d counts, %v", len(got.Fuel), len(got.Repeated), err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -182,14 +183,16 @@ var counted = []struct{ module, export string }{
 	{"gopher", "panics"},
 }
 
-// module is a fixture or the gopher, nil if that cannot be used here.
+// moduleOf is a fixture, the gopher or a script, nil if that cannot be used here.
 func moduleOf(t testing.TB, name string) []byte {
 	t.Helper()
-	if name != "gopher" {
+	switch {
+	case name != "gopher" && name != "script":
 		return fixture(name)
-	}
-	if underRace {
+	case underRace:
 		return nil
+	case name == "script":
+		return script(t, messy, "state")
 	}
 	return gopher(t)
 }
@@ -239,6 +242,53 @@ func TestFuel_IsTheSameEverywhere(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// brief are calls of each kind of guest that can be made a thousand times also without a compiler.
+var brief = []struct{ module, export string }{{"good", "echo"}, {"gopher", "state"}, {"script", "state"}}
+
+// repeated are the different counts of fuel that a thousand calls of each spend: one, if all is well.
+func repeated(t testing.TB, c Config) map[string][]int64 {
+	t.Helper()
+	c.Imports = []Import{sendImport}
+	if !c.interpreter {
+		c.CacheDir = cacheDir()
+	}
+	e := open(t, c)
+	all := map[string][]int64{}
+	for _, x := range brief {
+		wasm := moduleOf(t, x.module)
+		if wasm == nil {
+			continue
+		}
+		m, seed := compiledBytes(t, e, wasm), [32]byte{1}
+		var spent []int64
+		for range times(t, 1000) {
+			r, err := m.Call(context.Background(), Call{Plugin: "p", Export: x.export, Input: []byte(`{"a":1}`), Seed: &seed, Limits: Limits{Timeout: time.Minute}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			spent = append(spent, r.Fuel)
+		}
+		slices.Sort(spent)
+		all[x.module] = slices.Compact(spent)
+	}
+	return all
+}
+
+// TestFuel_IsTheSameAThousandTimes: in compiled Go, C and JavaScript, with and without a compiler. Another process counts
+// the same in TestDeterminism_AnotherProcessMakesAndCountsTheSame.
+func TestFuel_IsTheSameAThousandTimes(t *testing.T) {
+	t.Parallel()
+	compiled, interpreted := repeated(t, Config{}), repeated(t, Config{interpreter: true})
+	if err := equal("fuel", compiled, interpreted); err != nil || len(compiled) == 0 {
+		t.Errorf("%d guests, %v", len(compiled), err)
+	}
+	for name, spent := range compiled {
+		if len(spent) != 1 || spent[0] <= 0 {
+			t.Errorf("%s spends %d", name, spent)
+		}
 	}
 }
 
