@@ -170,7 +170,7 @@ func (db *DB) AppendMessages(ctx context.Context, o account.Owner, id integratio
 
 // dueNow lets jobs of a record that were put aside try again; those that failed keep their back-off.
 func dueNow(tx *Tx, id integration.ID, now time.Time) error {
-	_, err := tx.Exec(`UPDATE jobs SET run_at = $1 WHERE lane = $2 AND state = 'queued' AND attempt = 0 AND epoch > 0 AND run_at > $1`, micros(&now), string(id))
+	_, err := tx.Exec(`UPDATE jobs SET run_at = $1 WHERE lane = $2 AND state = 'queued' AND attempt = 0 AND epoch > 0 AND NOT asleep AND run_at > $1`, micros(&now), string(id))
 	return err
 }
 
@@ -470,6 +470,6 @@ func removeIntegration(tx *Tx, o account.Owner, id integration.ID) error {
 	if _, err := tx.Exec(`DELETE FROM integrations WHERE owner = $1 AND id = $2`, o, id); err != nil {
 		return err
 	}
-	_, err := tx.Exec(`DELETE FROM jobs WHERE owner = $1 AND lane = $2 AND state = 'queued'`, o, string(id))
+	_, err := tx.Exec(`DELETE FROM jobs WHERE owner = $1 AND lane = $2 AND state IN ('queued', 'parked')`, o, string(id))
 	return err
 }

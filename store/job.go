@@ -36,7 +36,7 @@ func enqueue(tx *Tx, n job.New) (id job.ID, existed bool, err error) {
 		return "", false, err
 	}
 	if n.UniqueKey != "" {
-		id, err := One(tx, Value[job.ID], `SELECT id FROM jobs WHERE unique_key = $1 AND ($2 OR state IN ('queued', 'running')) LIMIT 1`, n.UniqueKey, n.Once)
+		id, err := One(tx, Value[job.ID], `SELECT id FROM jobs WHERE unique_key = $1 AND ($2 OR state IN ('queued', 'running', 'parked')) LIMIT 1`, n.UniqueKey, n.Once)
 		if err == nil {
 			return id, true, nil
 		}
@@ -125,7 +125,7 @@ func held(err error) error {
 
 func (db *DB) SettleJob(ctx context.Context, id job.ID, epoch int64, now time.Time, s job.Settlement) error {
 	finished := now
-	if s.State == job.Queued {
+	if !s.State.Ended() {
 		finished = time.Time{}
 	}
 	free := 0
@@ -134,8 +134,8 @@ func (db *DB) SettleJob(ctx context.Context, id job.ID, epoch int64, now time.Ti
 	}
 	err := db.Write(ctx, func(tx *Tx) error {
 		err := tx.ExecOne(`UPDATE jobs SET state = $1, run_at = CASE WHEN $1 = 'queued' THEN $2 ELSE run_at END, last_error = $3, finished_at = $4,
-			attempt = attempt - $5, lease_owner = NULL, lease_until = NULL WHERE id = $6 AND epoch = $7 AND state = 'running'`,
-			s.State, s.RunAt.UnixMicro(), optional(&s.Error), micros(&finished), free, id, epoch)
+			attempt = attempt - $5, asleep = $6, lease_owner = NULL, lease_until = NULL WHERE id = $7 AND epoch = $8 AND state = 'running'`,
+			s.State, s.RunAt.UnixMicro(), optional(&s.Error), micros(&finished), free, s.Asleep, id, epoch)
 		if err != nil {
 			return held(err)
 		}
@@ -179,6 +179,20 @@ func (db *DB) ReplayJob(ctx context.Context, o account.Owner, id job.ID, now tim
 			micros(&now), micros(&patience), o, id)
 	})
 	return at("store.ReplayJob", err, noSuchJob)
+}
+
+func (db *DB) Unpark(ctx context.Context, o account.Owner, id job.ID, now time.Time) error {
+	err := db.Write(ctx, func(tx *Tx) error {
+		state, err := One(tx, Value[job.State], `SELECT state FROM jobs WHERE owner = $1 AND id = $2`, o, id)
+		if err != nil {
+			return err
+		}
+		if state != job.Parked {
+			return fault.New(fault.Conflict, "store.Unpark", "only a parked job waits for a decision; this one is %s", state)
+		}
+		return tx.ExecOne(`UPDATE jobs SET state = 'queued', run_at = $1 WHERE owner = $2 AND id = $3`, micros(&now), o, id)
+	})
+	return at("store.Unpark", err, noSuchJob)
 }
 
 func (db *DB) PruneJobs(ctx context.Context, done, failed time.Time, limit int) (n int, err error) {

@@ -25,7 +25,7 @@ type Job struct {
 	ID          job.ID     `json:"id" example:"job_0198c0de-0000-7000-8000-000000000000"`
 	Kind        string     `json:"kind" example:"integration.deliver"`
 	Lane        string     `json:"lane" doc:"Jobs of one lane run one after another; for events it is the id of the integration." example:"int_0198c0de-0000-7000-8000-000000000000"`
-	State       job.State  `json:"state" enum:"queued,running,done,halted,dead"`
+	State       job.State  `json:"state" enum:"queued,running,parked,done,halted,dead,canceled" doc:"parked jobs need a person's decision."`
 	Attempt     int        `json:"attempt" doc:"Tries so far." example:"3"`
 	MaxAttempts int        `json:"maxAttempts" example:"12"`
 	RunAt       time.Time  `json:"runAt" doc:"When the next try is due."`
@@ -79,17 +79,15 @@ func (a *API) listJobs(ctx context.Context, in *jobsInput) (JobList, error) {
 	return list, err
 }
 
-var allJobStates = []job.State{job.Queued, job.Running, job.Done, job.Halted, job.Dead}
-
 // jobStates reads a list of states; empty is all.
 func jobStates(text string) ([]job.State, error) {
 	if text == "" {
-		return allJobStates, nil
+		return job.States, nil
 	}
 	var states []job.State
 	for name := range strings.SplitSeq(text, ",") {
-		if !slices.Contains(allJobStates, job.State(name)) {
-			return nil, refuse("state must be of queued, running, done, halted, dead, separated by commas")
+		if !slices.Contains(job.States, job.State(name)) {
+			return nil, refuse("state must be of queued, running, parked, done, halted, dead, canceled, separated by commas")
 		}
 		states = append(states, job.State(name))
 	}

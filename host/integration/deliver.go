@@ -137,7 +137,7 @@ var working = []abi.Status{abi.StatusEnabled, abi.StatusProcessing, abi.StatusNe
 // settled is what the record gets in the act that settles the job.
 func (s *Service) settled(in *Integration, event string, err error, refused bool, st job.Settlement) any {
 	out := &Settled{Owner: in.Owner, Integration: in.ID}
-	final := st.State != job.Queued
+	final := st.State.Ended()
 	switch {
 	case final && event == abi.EventOnDelete:
 		out.Remove = true

@@ -29,7 +29,16 @@ const (
 	Done    State = "done"
 	Halted  State = "halted" // failed in a way that another try cannot mend
 	Dead    State = "dead"   // every try failed; kept until someone replays or deletes it
+
+	Parked   State = "parked"   // needs a person's decision, and then goes on
+	Canceled State = "canceled" // a person wanted no more of it
 )
+
+// States are all of them.
+var States = []State{Queued, Running, Parked, Done, Halted, Dead, Canceled}
+
+// Ended reports whether a job in this state is over, unless somebody replays it.
+func (s State) Ended() bool { return s == Done || s == Halted || s == Dead || s == Canceled }
 
 // New is a job to enqueue.
 type New struct {
@@ -39,7 +48,7 @@ type New struct {
 	Kind      string // names the handler, for example "integration.deliver"
 	Payload   json.RawMessage
 	RunAt     time.Time // zero: now
-	UniqueKey string    // while a job with this key is queued or running no second one is enqueued; empty: no such rule
+	UniqueKey string    // while a job with this key has not ended no second one is enqueued; empty: no such rule
 	// Once extends that to jobs that have ended, as long as they are kept.
 	Once bool
 	// MaxAttempts bounds the tries; zero is DefaultAttempts.
@@ -83,18 +92,20 @@ func (j *Job) Last() bool { return j.Attempt >= j.MaxAttempts }
 
 // Settlement is what becomes of a claimed job.
 type Settlement struct {
-	State State     // Done, Halted, Dead, or Queued for another try
+	State State     // what it is from now on; Queued for another try
 	RunAt time.Time // of the next try, for Queued
 	// Free means that this try does not count (a rate limit, a shutdown).
-	Free  bool
-	Error string // for people
+	Free bool
+	// Asleep means that nothing but RunAt makes the job due, also not a change of what it works for.
+	Asleep bool
+	Error  string // for people
 	// With is what the room that worked the job wants committed in the same act; the store knows its type. May be nil.
 	With any
 }
 
 // Store is what this room keeps.
 type Store interface {
-	// Enqueue saves a job. If another with its UniqueKey is queued or running nothing is saved and that job's id is returned.
+	// Enqueue saves a job. If another with its UniqueKey has not ended nothing is saved and that job's id is returned.
 	Enqueue(ctx context.Context, n New) (id ID, existed bool, err error)
 	// ClaimJobs gives up to n due jobs, at most one for each lane that runs none, to worker until the lease ends.
 	ClaimJobs(ctx context.Context, worker string, now, leaseUntil time.Time, n int) ([]*Job, error)
@@ -113,7 +124,9 @@ type Store interface {
 	Jobs(ctx context.Context, o account.Owner, states []State, before ID, limit int) ([]*Job, error)
 	// ReplayJob queues a dead or halted job again with fresh attempts. Returns fault.Conflict for other states.
 	ReplayJob(ctx context.Context, o account.Owner, id ID, now time.Time) error
-	// PruneJobs removes up to limit jobs that were done before done, or halted or dead before failed, and returns how many.
+	// Unpark queues a parked job, due at now. Returns fault.Conflict for other states.
+	Unpark(ctx context.Context, o account.Owner, id ID, now time.Time) error
+	// PruneJobs removes up to limit jobs that were done before done, or ended otherwise before failed, and returns how many.
 	PruneJobs(ctx context.Context, done, failed time.Time, limit int) (int, error)
 	// CountJobs counts all jobs by state, for health.
 	CountJobs(ctx context.Context) (map[State]int, error)

@@ -26,6 +26,10 @@ type Outcome struct {
 	Err error
 	// Halt stops further tries whatever Err is.
 	Halt bool
+	// Park keeps the job until a person has decided; Err says what is asked. It goes before all else.
+	Park bool
+	// Until puts the job to sleep until then. The try does not count, and the deadline does not matter. It needs no Err.
+	Until time.Time
 	// Defer waits this long without counting the try, for reasons that lie outside of the job. It needs no Err.
 	Defer time.Duration
 	// With is committed together with what becomes of the job. With is called once that is known. Nil adds nothing.
@@ -232,6 +236,10 @@ func (w *Workers) settlement(j *Job, o Outcome, handedBack bool) Settlement {
 	switch {
 	case handedBack && (errors.Is(o.Err, context.Canceled) || fault.Is(o.Err, fault.Canceled)):
 		return Settlement{State: Queued, RunAt: now, Free: true, Error: "the host stopped"}
+	case o.Park:
+		return Settlement{State: Parked, Error: msg}
+	case !o.Until.IsZero():
+		return Settlement{State: Queued, RunAt: o.Until, Free: true, Asleep: true}
 	case o.Defer > 0:
 		return putAside(j, now, o.Defer, msg)
 	case o.Err == nil:

@@ -170,6 +170,50 @@ func TestWorkers_WhatIsPutAsideEndsAtItsDeadline(t *testing.T) {
 	})
 }
 
+func TestWorkers_ASleepNeitherCountsNorMeetsTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries atomic.Int32
+		began := time.Now()
+		b := start(t, 1, func(context.Context, *job.Job) job.Outcome {
+			if tries.Add(1) <= 3 {
+				return job.Outcome{Until: time.Now().Add(30 * time.Minute)}
+			}
+			return job.Outcome{}
+		})
+		id, _, err := b.db.Enqueue(t.Context(), job.New{ID: job.NewID(), Owner: "usr_a", Lane: "a", Kind: "test", Deadline: began.Add(time.Minute), CreatedAt: began})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j := b.until(t, id, job.Done); j.Attempt != 1 || time.Since(began) < 90*time.Minute {
+			t.Errorf("attempt %d after %s", j.Attempt, time.Since(began))
+		}
+	})
+}
+
+func TestWorkers_AParkedJobGoesOnAfterTheDecision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries atomic.Int32
+		b := start(t, 1, func(context.Context, *job.Job) job.Outcome {
+			if tries.Add(1) == 1 {
+				return job.Outcome{Park: true, Err: fault.New(fault.Unavailable, "test", "was it sent?")}
+			}
+			return job.Outcome{}
+		})
+		id := b.enqueue(t, "a")
+		if j := b.until(t, id, job.Parked); j.LastError != "was it sent?" {
+			t.Errorf("the question is %q", j.LastError)
+		}
+		time.Sleep(time.Hour) // of the fake clock
+		if tries.Load() != 1 {
+			t.Error("tried without a decision")
+		}
+		if err := b.db.Unpark(t.Context(), "usr_a", id, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		b.until(t, id, job.Done)
+	})
+}
+
 // torn is a store whose commits of claims fail.
 type torn struct{ *store.DB }
 

@@ -405,8 +405,15 @@ func integrationDue(t *testing.T, db *store.DB) {
 		t.Errorf("due although the record does not work any better: %v", ids(jobs))
 	}
 	save(abi.StatusEnabled)
-	if jobs := claim(t, db, 1); len(jobs) != 1 {
-		t.Errorf("a job that was put aside is not due when the record works again")
+	again := claim(t, db, 1)
+	if len(again) != 1 {
+		t.Fatal("a job that was put aside is not due when the record works again")
+	}
+	settle(t, db, again[0], job.Settlement{State: job.Queued, RunAt: noon.Add(time.Hour), Free: true, Asleep: true})
+	save(abi.StatusError)
+	save(abi.StatusEnabled)
+	if jobs := claim(t, db, 1); len(jobs) != 0 {
+		t.Error("a change of the record woke a job that sleeps until a time")
 	}
 }
 

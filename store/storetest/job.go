@@ -22,6 +22,7 @@ func runJob(t *testing.T, open func(t *testing.T) *store.DB) {
 		"RecoverQueuesWhatLostItsWorker":  recoverLost,
 		"AFreeTryDoesNotCount":            freeTry,
 		"DeadJobsAreReplayedByTheirOwner": replayDead,
+		"ParkedJobsWaitForADecision":      parked,
 		"PruneKeepsWhatFailed":            pruneKeeps,
 		"TheFutureIsNotDue":               futureNotDue,
 		"OnceIsOnceForGood":               onceIsOnce,
@@ -198,6 +199,33 @@ func replayDead(t *testing.T, db *store.DB) {
 	}
 	if again := claim(t, db, 1); len(again) != 1 || again[0].ID != id {
 		t.Errorf("not claimed after replay: %v", ids(again))
+	}
+}
+
+func parked(t *testing.T, db *store.DB) {
+	id := enqueue(t, db, job.New{Lane: "a", UniqueKey: "k"})
+	if err := db.Unpark(t.Context(), "usr_a", id, noon); !fault.Is(err, fault.Conflict) {
+		t.Errorf("unpark of a queued job: %v, want a conflict", err)
+	}
+	settle(t, db, claim(t, db, 1)[0], job.Settlement{State: job.Parked, Error: "was it sent?"})
+	j, err := db.JobByID(t.Context(), "usr_a", id)
+	if err != nil || j.State != job.Parked || j.LastError != "was it sent?" || !j.FinishedAt.IsZero() {
+		t.Errorf("job %+v, %v", j, err)
+	}
+	if again := enqueue(t, db, job.New{Lane: "a", UniqueKey: "k"}); again != id {
+		t.Error("a parked job gave its key away")
+	}
+	if jobs := claim(t, db, 1); len(jobs) != 0 {
+		t.Errorf("claimed %v without a decision", ids(jobs))
+	}
+	if err := db.Unpark(t.Context(), "usr_b", id, noon); !fault.Is(err, fault.NotFound) {
+		t.Errorf("unpark by a stranger: %v, want not found", err)
+	}
+	if err := db.Unpark(t.Context(), "usr_a", id, noon); err != nil {
+		t.Fatal(err)
+	}
+	if again := claim(t, db, 1); len(again) != 1 || again[0].ID != id {
+		t.Errorf("not claimed after the decision: %v", ids(again))
 	}
 }
 

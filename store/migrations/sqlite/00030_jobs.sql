@@ -6,10 +6,11 @@ CREATE TABLE jobs (
 	lane         TEXT NOT NULL,
 	kind         TEXT NOT NULL,
 	payload      TEXT NOT NULL,
-	state        TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'halted', 'dead')),
+	state        TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'parked', 'halted', 'dead', 'canceled')),
 	attempt      INTEGER NOT NULL DEFAULT 0,
 	max_attempts INTEGER NOT NULL,
 	run_at       INTEGER NOT NULL,
+	asleep       INTEGER NOT NULL DEFAULT 0, -- nothing but run_at makes it due
 	unique_key   TEXT,
 	deadline     INTEGER NOT NULL,
 	last_error   TEXT,
@@ -28,4 +29,4 @@ CREATE INDEX jobs_busy ON jobs (owner) WHERE state = 'running';
 CREATE INDEX jobs_owner ON jobs (owner, id);
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_key ON jobs (unique_key) WHERE unique_key IS NOT NULL;
-CREATE UNIQUE INDEX jobs_unique ON jobs (unique_key) WHERE unique_key IS NOT NULL AND state IN ('queued', 'running');
+CREATE UNIQUE INDEX jobs_unique ON jobs (unique_key) WHERE unique_key IS NOT NULL AND state IN ('queued', 'running', 'parked');
