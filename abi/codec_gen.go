@@ -1839,6 +1839,476 @@ func (m *ConfigProblem) writeTo(w *writer) {
 }
 
 // ReadJSON implements Decodable.
+func (m *FetchPageInput) ReadJSON(text []byte) bool {
+	*m = FetchPageInput{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = FetchPageInput{}
+		return false
+	}
+	return true
+}
+
+func (m *FetchPageInput) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "sync":
+			s.once(&seen, 0)
+			readText[string](s, &m.Sync)
+		case "side":
+			s.once(&seen, 1)
+			readText[SyncSide](s, &m.Side)
+		case "mode":
+			s.once(&seen, 2)
+			readText[SyncMode](s, &m.Mode)
+		case "cursor":
+			s.once(&seen, 3)
+			readText[string](s, &m.Cursor)
+		case "watermark":
+			s.once(&seen, 4)
+			readText[string](s, &m.Watermark)
+		case "limit":
+			s.once(&seen, 5)
+			readInt(s, &m.Limit)
+		case "newest_first":
+			s.once(&seen, 6)
+			readBool(s, &m.NewestFirst)
+		case "integration":
+			s.once(&seen, 7)
+			m.Integration.readFrom(s)
+		default:
+			s.unknown(name, "sync", "side", "mode", "cursor", "watermark", "limit", "newest_first", "integration")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m FetchPageInput) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 224+len(m.Sync)/4*5+len(m.Cursor)/4*5+len(m.Watermark)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *FetchPageInput) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"sync":`)
+	writeText[string](w, m.Sync)
+	w.name(`"side":`)
+	writeText[SyncSide](w, m.Side)
+	w.name(`"mode":`)
+	writeText[SyncMode](w, m.Mode)
+	if len(m.Cursor) > 0 {
+		w.name(`"cursor":`)
+		writeText[string](w, m.Cursor)
+	}
+	if len(m.Watermark) > 0 {
+		w.name(`"watermark":`)
+		writeText[string](w, m.Watermark)
+	}
+	w.name(`"limit":`)
+	writeInt(w, m.Limit)
+	if m.NewestFirst {
+		w.name(`"newest_first":`)
+		writeBool(w, m.NewestFirst)
+	}
+	w.name(`"integration":`)
+	m.Integration.writeTo(w)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *FetchPageOutput) ReadJSON(text []byte) bool {
+	*m = FetchPageOutput{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = FetchPageOutput{}
+		return false
+	}
+	return true
+}
+
+func (m *FetchPageOutput) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "records":
+			s.once(&seen, 0)
+			readList(s, &m.Records, func(s *scanner, v *SyncRecord) { v.readFrom(s) })
+		case "cursor":
+			s.once(&seen, 1)
+			readText[string](s, &m.Cursor)
+		case "watermark":
+			s.once(&seen, 2)
+			readText[string](s, &m.Watermark)
+		case "total":
+			s.once(&seen, 3)
+			readInt(s, &m.Total)
+		default:
+			s.unknown(name, "records", "cursor", "watermark", "total")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m FetchPageOutput) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 128+len(m.Cursor)/4*5+len(m.Watermark)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *FetchPageOutput) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"records":`)
+	writeList(w, m.Records, func(w *writer, v SyncRecord) { v.writeTo(w) })
+	if len(m.Cursor) > 0 {
+		w.name(`"cursor":`)
+		writeText[string](w, m.Cursor)
+	}
+	if len(m.Watermark) > 0 {
+		w.name(`"watermark":`)
+		writeText[string](w, m.Watermark)
+	}
+	if m.Total != 0 {
+		w.name(`"total":`)
+		writeInt(w, m.Total)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *SyncRecord) ReadJSON(text []byte) bool {
+	*m = SyncRecord{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = SyncRecord{}
+		return false
+	}
+	return true
+}
+
+func (m *SyncRecord) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "external_id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ExternalID)
+		case "data":
+			s.once(&seen, 1)
+			readRaw(s, &m.Data)
+		case "deleted":
+			s.once(&seen, 2)
+			readBool(s, &m.Deleted)
+		default:
+			s.unknown(name, "external_id", "data", "deleted")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m SyncRecord) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 104+len(m.ExternalID)/4*5+len(m.Data))}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *SyncRecord) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"external_id":`)
+	writeText[string](w, m.ExternalID)
+	if len(m.Data) > 0 {
+		w.name(`"data":`)
+		writeRaw(w, m.Data)
+	}
+	if m.Deleted {
+		w.name(`"deleted":`)
+		writeBool(w, m.Deleted)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *WriteBatchInput) ReadJSON(text []byte) bool {
+	*m = WriteBatchInput{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = WriteBatchInput{}
+		return false
+	}
+	return true
+}
+
+func (m *WriteBatchInput) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "sync":
+			s.once(&seen, 0)
+			readText[string](s, &m.Sync)
+		case "side":
+			s.once(&seen, 1)
+			readText[SyncSide](s, &m.Side)
+		case "records":
+			s.once(&seen, 2)
+			readList(s, &m.Records, func(s *scanner, v *RecordWrite) { v.readFrom(s) })
+		case "integration":
+			s.once(&seen, 3)
+			m.Integration.readFrom(s)
+		case "delivery":
+			s.once(&seen, 4)
+			m.Delivery.readFrom(s)
+		default:
+			s.unknown(name, "sync", "side", "records", "integration", "delivery")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m WriteBatchInput) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 152+len(m.Sync)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *WriteBatchInput) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"sync":`)
+	writeText[string](w, m.Sync)
+	w.name(`"side":`)
+	writeText[SyncSide](w, m.Side)
+	w.name(`"records":`)
+	writeList(w, m.Records, func(w *writer, v RecordWrite) { v.writeTo(w) })
+	w.name(`"integration":`)
+	m.Integration.writeTo(w)
+	w.name(`"delivery":`)
+	m.Delivery.writeTo(w)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *RecordWrite) ReadJSON(text []byte) bool {
+	*m = RecordWrite{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = RecordWrite{}
+		return false
+	}
+	return true
+}
+
+func (m *RecordWrite) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "external_id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ExternalID)
+		case "op":
+			s.once(&seen, 1)
+			readText[WriteOp](s, &m.Op)
+		case "target_id":
+			s.once(&seen, 2)
+			readText[string](s, &m.TargetID)
+		case "data":
+			s.once(&seen, 3)
+			readRaw(s, &m.Data)
+		case "key":
+			s.once(&seen, 4)
+			readText[string](s, &m.Key)
+		default:
+			s.unknown(name, "external_id", "op", "target_id", "data", "key")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m RecordWrite) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 152+len(m.ExternalID)/4*5+len(m.TargetID)/4*5+len(m.Data)+len(m.Key)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *RecordWrite) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"external_id":`)
+	writeText[string](w, m.ExternalID)
+	w.name(`"op":`)
+	writeText[WriteOp](w, m.Op)
+	if len(m.TargetID) > 0 {
+		w.name(`"target_id":`)
+		writeText[string](w, m.TargetID)
+	}
+	if len(m.Data) > 0 {
+		w.name(`"data":`)
+		writeRaw(w, m.Data)
+	}
+	w.name(`"key":`)
+	writeText[string](w, m.Key)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *WriteBatchOutput) ReadJSON(text []byte) bool {
+	*m = WriteBatchOutput{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = WriteBatchOutput{}
+		return false
+	}
+	return true
+}
+
+func (m *WriteBatchOutput) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "results":
+			s.once(&seen, 0)
+			readList(s, &m.Results, func(s *scanner, v *RecordResult) { v.readFrom(s) })
+		case "stopped":
+			s.once(&seen, 1)
+			readPointer(s, &m.Stopped, (*Fault).readFrom)
+		default:
+			s.unknown(name, "results", "stopped")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m WriteBatchOutput) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 80)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *WriteBatchOutput) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"results":`)
+	writeList(w, m.Results, func(w *writer, v RecordResult) { v.writeTo(w) })
+	if m.Stopped != nil {
+		w.name(`"stopped":`)
+		m.Stopped.writeTo(w)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *RecordResult) ReadJSON(text []byte) bool {
+	*m = RecordResult{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = RecordResult{}
+		return false
+	}
+	return true
+}
+
+func (m *RecordResult) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "external_id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ExternalID)
+		case "target_id":
+			s.once(&seen, 1)
+			readText[string](s, &m.TargetID)
+		case "data":
+			s.once(&seen, 2)
+			readRaw(s, &m.Data)
+		case "skipped":
+			s.once(&seen, 3)
+			readBool(s, &m.Skipped)
+		case "failure":
+			s.once(&seen, 4)
+			readText[string](s, &m.Failure)
+		default:
+			s.unknown(name, "external_id", "target_id", "data", "skipped", "failure")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m RecordResult) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 152+len(m.ExternalID)/4*5+len(m.TargetID)/4*5+len(m.Data)+len(m.Failure)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *RecordResult) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"external_id":`)
+	writeText[string](w, m.ExternalID)
+	if len(m.TargetID) > 0 {
+		w.name(`"target_id":`)
+		writeText[string](w, m.TargetID)
+	}
+	if len(m.Data) > 0 {
+		w.name(`"data":`)
+		writeRaw(w, m.Data)
+	}
+	if m.Skipped {
+		w.name(`"skipped":`)
+		writeBool(w, m.Skipped)
+	}
+	if len(m.Failure) > 0 {
+		w.name(`"failure":`)
+		writeText[string](w, m.Failure)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
 func (m *RouteInput) ReadJSON(text []byte) bool {
 	*m = RouteInput{}
 	s := scanner{text: text, room: maxRead}
@@ -4116,6 +4586,831 @@ func (m *ScheduleDelete) writeTo(w *writer) {
 	w.b = append(w.b, '{')
 	w.name(`"name":`)
 	writeText[string](w, m.Name)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *ProcessCreate) ReadJSON(text []byte) bool {
+	*m = ProcessCreate{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = ProcessCreate{}
+		return false
+	}
+	return true
+}
+
+func (m *ProcessCreate) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "name":
+			s.once(&seen, 0)
+			readText[string](s, &m.Name)
+		case "type":
+			s.once(&seen, 1)
+			readText[string](s, &m.Type)
+		case "state":
+			s.once(&seen, 2)
+			readText[string](s, &m.State)
+		case "context":
+			s.once(&seen, 3)
+			readRaw(s, &m.Context)
+		case "total":
+			s.once(&seen, 4)
+			readInt(s, &m.Total)
+		case "parent_id":
+			s.once(&seen, 5)
+			readText[string](s, &m.ParentID)
+		case "key":
+			s.once(&seen, 6)
+			readText[string](s, &m.Key)
+		default:
+			s.unknown(name, "name", "type", "state", "context", "total", "parent_id", "key")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m ProcessCreate) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 200+len(m.Name)/4*5+len(m.Type)/4*5+len(m.State)/4*5+len(m.Context)+len(m.ParentID)/4*5+len(m.Key)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *ProcessCreate) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"name":`)
+	writeText[string](w, m.Name)
+	w.name(`"type":`)
+	writeText[string](w, m.Type)
+	if len(m.State) > 0 {
+		w.name(`"state":`)
+		writeText[string](w, m.State)
+	}
+	if len(m.Context) > 0 {
+		w.name(`"context":`)
+		writeRaw(w, m.Context)
+	}
+	if m.Total != 0 {
+		w.name(`"total":`)
+		writeInt(w, m.Total)
+	}
+	if len(m.ParentID) > 0 {
+		w.name(`"parent_id":`)
+		writeText[string](w, m.ParentID)
+	}
+	if len(m.Key) > 0 {
+		w.name(`"key":`)
+		writeText[string](w, m.Key)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *ProcessGet) ReadJSON(text []byte) bool {
+	*m = ProcessGet{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = ProcessGet{}
+		return false
+	}
+	return true
+}
+
+func (m *ProcessGet) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ID)
+		default:
+			s.unknown(name, "id")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m ProcessGet) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 56+len(m.ID)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *ProcessGet) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"id":`)
+	writeText[string](w, m.ID)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *ProcessUpdate) ReadJSON(text []byte) bool {
+	*m = ProcessUpdate{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = ProcessUpdate{}
+		return false
+	}
+	return true
+}
+
+func (m *ProcessUpdate) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ID)
+		case "state":
+			s.once(&seen, 1)
+			readText[string](s, &m.State)
+		case "context":
+			s.once(&seen, 2)
+			readRaw(s, &m.Context)
+		case "total":
+			s.once(&seen, 3)
+			readInt(s, &m.Total)
+		default:
+			s.unknown(name, "id", "state", "context", "total")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m ProcessUpdate) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 128+len(m.ID)/4*5+len(m.State)/4*5+len(m.Context))}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *ProcessUpdate) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"id":`)
+	writeText[string](w, m.ID)
+	if len(m.State) > 0 {
+		w.name(`"state":`)
+		writeText[string](w, m.State)
+	}
+	if len(m.Context) > 0 {
+		w.name(`"context":`)
+		writeRaw(w, m.Context)
+	}
+	if m.Total != 0 {
+		w.name(`"total":`)
+		writeInt(w, m.Total)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *ProcessAdd) ReadJSON(text []byte) bool {
+	*m = ProcessAdd{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = ProcessAdd{}
+		return false
+	}
+	return true
+}
+
+func (m *ProcessAdd) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ID)
+		case "synced":
+			s.once(&seen, 1)
+			readInt(s, &m.Synced)
+		case "failed":
+			s.once(&seen, 2)
+			readInt(s, &m.Failed)
+		case "skipped":
+			s.once(&seen, 3)
+			readInt(s, &m.Skipped)
+		case "errors":
+			s.once(&seen, 4)
+			readList(s, &m.Errors, func(s *scanner, v *ProcessError) { v.readFrom(s) })
+		case "key":
+			s.once(&seen, 5)
+			readText[string](s, &m.Key)
+		default:
+			s.unknown(name, "id", "synced", "failed", "skipped", "errors", "key")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m ProcessAdd) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 176+len(m.ID)/4*5+len(m.Key)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *ProcessAdd) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"id":`)
+	writeText[string](w, m.ID)
+	if m.Synced != 0 {
+		w.name(`"synced":`)
+		writeInt(w, m.Synced)
+	}
+	if m.Failed != 0 {
+		w.name(`"failed":`)
+		writeInt(w, m.Failed)
+	}
+	if m.Skipped != 0 {
+		w.name(`"skipped":`)
+		writeInt(w, m.Skipped)
+	}
+	if len(m.Errors) > 0 {
+		w.name(`"errors":`)
+		writeList(w, m.Errors, func(w *writer, v ProcessError) { v.writeTo(w) })
+	}
+	if len(m.Key) > 0 {
+		w.name(`"key":`)
+		writeText[string](w, m.Key)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *ProcessError) ReadJSON(text []byte) bool {
+	*m = ProcessError{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = ProcessError{}
+		return false
+	}
+	return true
+}
+
+func (m *ProcessError) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "external_id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ExternalID)
+		case "message":
+			s.once(&seen, 1)
+			readText[string](s, &m.Message)
+		default:
+			s.unknown(name, "external_id", "message")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m ProcessError) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 80+len(m.ExternalID)/4*5+len(m.Message)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *ProcessError) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	if len(m.ExternalID) > 0 {
+		w.name(`"external_id":`)
+		writeText[string](w, m.ExternalID)
+	}
+	w.name(`"message":`)
+	writeText[string](w, m.Message)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *Process) ReadJSON(text []byte) bool {
+	*m = Process{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = Process{}
+		return false
+	}
+	return true
+}
+
+func (m *Process) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ID)
+		case "name":
+			s.once(&seen, 1)
+			readText[string](s, &m.Name)
+		case "type":
+			s.once(&seen, 2)
+			readText[string](s, &m.Type)
+		case "state":
+			s.once(&seen, 3)
+			readText[string](s, &m.State)
+		case "context":
+			s.once(&seen, 4)
+			readRaw(s, &m.Context)
+		case "total":
+			s.once(&seen, 5)
+			readInt(s, &m.Total)
+		case "synced":
+			s.once(&seen, 6)
+			readInt(s, &m.Synced)
+		case "failed":
+			s.once(&seen, 7)
+			readInt(s, &m.Failed)
+		case "skipped":
+			s.once(&seen, 8)
+			readInt(s, &m.Skipped)
+		case "parent_id":
+			s.once(&seen, 9)
+			readText[string](s, &m.ParentID)
+		default:
+			s.unknown(name, "id", "name", "type", "state", "context", "total", "synced", "failed", "skipped", "parent_id")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m Process) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 272+len(m.ID)/4*5+len(m.Name)/4*5+len(m.Type)/4*5+len(m.State)/4*5+len(m.Context)+len(m.ParentID)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *Process) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"id":`)
+	writeText[string](w, m.ID)
+	w.name(`"name":`)
+	writeText[string](w, m.Name)
+	w.name(`"type":`)
+	writeText[string](w, m.Type)
+	w.name(`"state":`)
+	writeText[string](w, m.State)
+	w.name(`"context":`)
+	writeRaw(w, m.Context)
+	if m.Total != 0 {
+		w.name(`"total":`)
+		writeInt(w, m.Total)
+	}
+	w.name(`"synced":`)
+	writeInt(w, m.Synced)
+	w.name(`"failed":`)
+	writeInt(w, m.Failed)
+	w.name(`"skipped":`)
+	writeInt(w, m.Skipped)
+	if len(m.ParentID) > 0 {
+		w.name(`"parent_id":`)
+		writeText[string](w, m.ParentID)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *SyncStart) ReadJSON(text []byte) bool {
+	*m = SyncStart{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = SyncStart{}
+		return false
+	}
+	return true
+}
+
+func (m *SyncStart) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "sync":
+			s.once(&seen, 0)
+			readText[string](s, &m.Sync)
+		default:
+			s.unknown(name, "sync")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m SyncStart) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 56+len(m.Sync)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *SyncStart) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"sync":`)
+	writeText[string](w, m.Sync)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *SyncStarted) ReadJSON(text []byte) bool {
+	*m = SyncStarted{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = SyncStarted{}
+		return false
+	}
+	return true
+}
+
+func (m *SyncStarted) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "process_id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ProcessID)
+		case "existed":
+			s.once(&seen, 1)
+			readBool(s, &m.Existed)
+		default:
+			s.unknown(name, "process_id", "existed")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m SyncStarted) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 80+len(m.ProcessID)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *SyncStarted) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"process_id":`)
+	writeText[string](w, m.ProcessID)
+	if m.Existed {
+		w.name(`"existed":`)
+		writeBool(w, m.Existed)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *SyncLookup) ReadJSON(text []byte) bool {
+	*m = SyncLookup{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = SyncLookup{}
+		return false
+	}
+	return true
+}
+
+func (m *SyncLookup) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "sync":
+			s.once(&seen, 0)
+			readText[string](s, &m.Sync)
+		case "side":
+			s.once(&seen, 1)
+			readText[SyncSide](s, &m.Side)
+		case "external_id":
+			s.once(&seen, 2)
+			readText[string](s, &m.ExternalID)
+		default:
+			s.unknown(name, "sync", "side", "external_id")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m SyncLookup) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 104+len(m.Sync)/4*5+len(m.ExternalID)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *SyncLookup) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"sync":`)
+	writeText[string](w, m.Sync)
+	w.name(`"side":`)
+	writeText[SyncSide](w, m.Side)
+	w.name(`"external_id":`)
+	writeText[string](w, m.ExternalID)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *SyncLink) ReadJSON(text []byte) bool {
+	*m = SyncLink{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = SyncLink{}
+		return false
+	}
+	return true
+}
+
+func (m *SyncLink) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "found":
+			s.once(&seen, 0)
+			readBool(s, &m.Found)
+		case "external_id":
+			s.once(&seen, 1)
+			readText[string](s, &m.ExternalID)
+		case "confirmed":
+			s.once(&seen, 2)
+			readBool(s, &m.Confirmed)
+		default:
+			s.unknown(name, "found", "external_id", "confirmed")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m SyncLink) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 104+len(m.ExternalID)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *SyncLink) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"found":`)
+	writeBool(w, m.Found)
+	if len(m.ExternalID) > 0 {
+		w.name(`"external_id":`)
+		writeText[string](w, m.ExternalID)
+	}
+	if m.Confirmed {
+		w.name(`"confirmed":`)
+		writeBool(w, m.Confirmed)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *Association) ReadJSON(text []byte) bool {
+	*m = Association{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = Association{}
+		return false
+	}
+	return true
+}
+
+func (m *Association) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "set":
+			s.once(&seen, 0)
+			readText[string](s, &m.Set)
+		case "from":
+			s.once(&seen, 1)
+			readText[string](s, &m.From)
+		case "to":
+			s.once(&seen, 2)
+			readText[string](s, &m.To)
+		case "kind":
+			s.once(&seen, 3)
+			readText[string](s, &m.Kind)
+		default:
+			s.unknown(name, "set", "from", "to", "kind")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m Association) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 128+len(m.Set)/4*5+len(m.From)/4*5+len(m.To)/4*5+len(m.Kind)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *Association) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"set":`)
+	writeText[string](w, m.Set)
+	w.name(`"from":`)
+	writeText[string](w, m.From)
+	w.name(`"to":`)
+	writeText[string](w, m.To)
+	w.name(`"kind":`)
+	writeText[string](w, m.Kind)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *AssociationList) ReadJSON(text []byte) bool {
+	*m = AssociationList{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = AssociationList{}
+		return false
+	}
+	return true
+}
+
+func (m *AssociationList) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "set":
+			s.once(&seen, 0)
+			readText[string](s, &m.Set)
+		case "from":
+			s.once(&seen, 1)
+			readText[string](s, &m.From)
+		case "to":
+			s.once(&seen, 2)
+			readText[string](s, &m.To)
+		case "kind":
+			s.once(&seen, 3)
+			readText[string](s, &m.Kind)
+		case "after":
+			s.once(&seen, 4)
+			readText[string](s, &m.After)
+		case "limit":
+			s.once(&seen, 5)
+			readInt(s, &m.Limit)
+		default:
+			s.unknown(name, "set", "from", "to", "kind", "after", "limit")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m AssociationList) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 176+len(m.Set)/4*5+len(m.From)/4*5+len(m.To)/4*5+len(m.Kind)/4*5+len(m.After)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *AssociationList) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"set":`)
+	writeText[string](w, m.Set)
+	if len(m.From) > 0 {
+		w.name(`"from":`)
+		writeText[string](w, m.From)
+	}
+	if len(m.To) > 0 {
+		w.name(`"to":`)
+		writeText[string](w, m.To)
+	}
+	if len(m.Kind) > 0 {
+		w.name(`"kind":`)
+		writeText[string](w, m.Kind)
+	}
+	if len(m.After) > 0 {
+		w.name(`"after":`)
+		writeText[string](w, m.After)
+	}
+	if m.Limit != 0 {
+		w.name(`"limit":`)
+		writeInt(w, m.Limit)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *Associations) ReadJSON(text []byte) bool {
+	*m = Associations{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = Associations{}
+		return false
+	}
+	return true
+}
+
+func (m *Associations) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "associations":
+			s.once(&seen, 0)
+			readList(s, &m.Associations, func(s *scanner, v *Association) { v.readFrom(s) })
+		case "next":
+			s.once(&seen, 1)
+			readText[string](s, &m.Next)
+		default:
+			s.unknown(name, "associations", "next")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m Associations) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 80+len(m.Next)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *Associations) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"associations":`)
+	writeList(w, m.Associations, func(w *writer, v Association) { v.writeTo(w) })
+	if len(m.Next) > 0 {
+		w.name(`"next":`)
+		writeText[string](w, m.Next)
+	}
 	w.b = append(w.b, '}')
 }
 

@@ -436,6 +436,95 @@ func (RouteAuth) Values() []string {
 	return []string{"none", "user"}
 }
 
+// SyncDirection: Which side a sync writes to.
+type SyncDirection string
+
+const (
+	SyncDirectionOneWay SyncDirection = "one_way" // Records of the source are written to the target.
+	SyncDirectionTwoWay SyncDirection = "two_way" // Both sides are written to; what changed on both in between is taken from the source.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v SyncDirection) Valid() bool {
+	switch v {
+	case SyncDirectionOneWay, SyncDirectionTwoWay:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (SyncDirection) Values() []string {
+	return []string{"one_way", "two_way"}
+}
+
+// SyncSide: A side of a sync.
+type SyncSide string
+
+const (
+	SyncSideSource SyncSide = "source" // The account behind the role `source`.
+	SyncSideTarget SyncSide = "target" // The account behind the role `target`.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v SyncSide) Valid() bool {
+	switch v {
+	case SyncSideSource, SyncSideTarget:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (SyncSide) Values() []string {
+	return []string{"source", "target"}
+}
+
+// SyncMode: Which records a page is asked for.
+type SyncMode string
+
+const (
+	SyncModeInitial     SyncMode = "initial"     // All of them.
+	SyncModeIncremental SyncMode = "incremental" // Those that changed since the watermark, and the watermark's own.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v SyncMode) Valid() bool {
+	switch v {
+	case SyncModeInitial, SyncModeIncremental:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (SyncMode) Values() []string {
+	return []string{"initial", "incremental"}
+}
+
+// WriteOp: What shall happen to a record.
+type WriteOp string
+
+const (
+	WriteOpCreate WriteOp = "create" // It is not there yet.
+	WriteOpUpdate WriteOp = "update" // It is there by `target_id`.
+	WriteOpDelete WriteOp = "delete" // It was deleted on the other side; gone already is fine.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v WriteOp) Valid() bool {
+	switch v {
+	case WriteOpCreate, WriteOpUpdate, WriteOpDelete:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (WriteOp) Values() []string {
+	return []string{"create", "update", "delete"}
+}
+
 // HashAlgorithm: Hash under an HMAC of `crypto`.
 type HashAlgorithm string
 
@@ -510,6 +599,7 @@ type Manifest struct {
 	Routes            []Route             `json:"routes,omitempty"`             // Integrations: HTTP routes it answers.
 	Schedules         []Schedule          `json:"schedules,omitempty"`          // Integrations: recurring events.
 	Notifications     []EventClaim        `json:"notifications,omitempty"`      // Integrations: names it may `notify`.
+	Syncs             []Sync              `json:"syncs,omitempty"`              // Integrations: records that the host keeps in step between two accounts.
 	SupportedVersions []string            `json:"supported_versions,omitempty"` // Integrations: record versions that it can still run or migrate.
 }
 
@@ -816,6 +906,22 @@ type Schedule struct {
 	TimeZone string `json:"time_zone,omitempty"` // IANA name; default UTC.
 }
 
+// Sync: Records that the host keeps in step: it asks for pages, finds what changed, and hands over what is to be written.
+type Sync struct {
+	Name        string        `json:"name"`                   // Lower case, digits, underscores.
+	Title       string        `json:"title"`                  // For people.
+	Source      string        `json:"source"`                 // Role that records come from.
+	Target      string        `json:"target"`                 // Role that they are written to.
+	Direction   SyncDirection `json:"direction,omitempty"`    // Default one_way.
+	Match       []string      `json:"match,omitempty"`        // Fields of `data` that together tell that two records are the same, such as `email`. They are compared without case and outer blanks. The target is then read, too.
+	NewestFirst bool          `json:"newest_first,omitempty"` // Pages of the initial run come newest first. Otherwise every run gives its records in the order of its watermark.
+	PageSize    int64         `json:"page_size,omitempty"`    // Records asked for at once; default 100, at most 1000.
+	Batch       int64         `json:"batch,omitempty"`        // Records written in one call; default 20, at most 100.
+	Parallel    int64         `json:"parallel,omitempty"`     // Batches written at once; default 1, at most 16. Pages are fetched ahead then.
+	MaxFailures int64         `json:"max_failures,omitempty"` // The run stops after so many records that could not be written; default 100.
+	EveryS      int64         `json:"every_s,omitempty"`      // After a run has ended the next one starts so many seconds later; at least 60.
+}
+
 // Connection: The account that a module works for in this call. No secret is in it.
 type Connection struct {
 	EntityID   string            `json:"entity_id,omitempty"`   // Empty while authorising.
@@ -998,6 +1104,66 @@ type ValidateConfigOutput struct {
 type ConfigProblem struct {
 	Field   string `json:"field,omitempty"` // JSON pointer.
 	Message string `json:"message"`         // What to do.
+}
+
+// FetchPageInput: A page of records is wanted.
+type FetchPageInput struct {
+	Sync        string      `json:"sync"`                   // As declared.
+	Side        SyncSide    `json:"side"`                   // Whose records.
+	Mode        SyncMode    `json:"mode"`                   // All or those that changed.
+	Cursor      string      `json:"cursor,omitempty"`       // As the page before gave it; empty for the first.
+	Watermark   string      `json:"watermark,omitempty"`    // As an earlier page gave it. In an initial run: one that was broken off came so far.
+	Limit       int64       `json:"limit"`                  // Records wanted at most.
+	NewestFirst bool        `json:"newest_first,omitempty"` // The newest first.
+	Integration Integration `json:"integration"`            // The record.
+}
+
+// FetchPageOutput: A page of records.
+type FetchPageOutput struct {
+	Records   []SyncRecord `json:"records"`             // At most 1000. One that is on several pages counts as it was seen last.
+	Cursor    string       `json:"cursor,omitempty"`    // Of the next page, at most 4096 bytes; empty on the last.
+	Watermark string       `json:"watermark,omitempty"` // Where later runs go on once this page and all before it are done, such as a time; at most 512 bytes.
+	Total     int64        `json:"total,omitempty"`     // Records of this run on this side, where the vendor says.
+}
+
+// SyncRecord: A record as it is on one side.
+type SyncRecord struct {
+	ExternalID string          `json:"external_id"`       // The vendor's id, 1 to 512 bytes.
+	Data       json.RawMessage `json:"data,omitempty"`    // What is kept in step, in the same shape on both sides; at most 64 KiB. Leave out what changes by itself.
+	Deleted    bool            `json:"deleted,omitempty"` // It is gone.
+}
+
+// WriteBatchInput: Records to write. A batch may come again after a failure or a crash, with the same records and keys.
+type WriteBatchInput struct {
+	Sync        string        `json:"sync"`        // As declared.
+	Side        SyncSide      `json:"side"`        // Where to write.
+	Records     []RecordWrite `json:"records"`     // In the order in which they were seen.
+	Integration Integration   `json:"integration"` // The record.
+	Delivery    Delivery      `json:"delivery"`    // Which try.
+}
+
+// RecordWrite: One record to write.
+type RecordWrite struct {
+	ExternalID string          `json:"external_id"`         // Its id on the other side.
+	Op         WriteOp         `json:"op"`                  // What to do.
+	TargetID   string          `json:"target_id,omitempty"` // Its id where it is written; not for create.
+	Data       json.RawMessage `json:"data,omitempty"`      // As it was fetched; not for delete.
+	Key        string          `json:"key"`                 // The same in every try; for vendors that recognise repeated writes.
+}
+
+// WriteBatchOutput: What became of the records.
+type WriteBatchOutput struct {
+	Results []RecordResult `json:"results"`           // One for each record that was tried.
+	Stopped *Fault         `json:"stopped,omitempty"` // Why the records without a result were certainly not written, such as a rate limit; they come again. When the outcome of a write is not known, answer a fault for the whole batch instead.
+}
+
+// RecordResult: What became of one record.
+type RecordResult struct {
+	ExternalID string          `json:"external_id"`         // As in the request.
+	TargetID   string          `json:"target_id,omitempty"` // Its id where it was written.
+	Data       json.RawMessage `json:"data,omitempty"`      // As the vendor keeps it, in the shape of a fetched record; default what was sent. By this the host knows its own change when it comes back.
+	Skipped    bool            `json:"skipped,omitempty"`   // Nothing was to be done.
+	Failure    string          `json:"failure,omitempty"`   // Why it could not be written, for people. It is tried again in the next run.
 }
 
 // RouteInput: A request on a route of the integration; short and synchronous, and never repeated by the host.
@@ -1273,6 +1439,109 @@ type ScheduleDelete struct {
 	Name string `json:"name"` // It.
 }
 
+// ProcessCreate: A record of a long piece of work, for people to follow.
+type ProcessCreate struct {
+	Name     string          `json:"name"`                // For people.
+	Type     string          `json:"type"`                // Upper case, digits, underscores.
+	State    string          `json:"state,omitempty"`     // Upper case, digits, underscores; default INITIALIZING. COMPLETED, ERROR and CANCELED end it.
+	Context  json.RawMessage `json:"context,omitempty"`   // Pagination, flags and the like, an object of at most 64 KiB.
+	Total    int64           `json:"total,omitempty"`     // How many there are to do.
+	ParentID string          `json:"parent_id,omitempty"` // Process that it is part of.
+	Key      string          `json:"key,omitempty"`       // One with the same key is made once. Default: delivery id and ordinal.
+}
+
+// ProcessGet: Asks for a process.
+type ProcessGet struct {
+	ID string `json:"id"` // Its id.
+}
+
+// ProcessUpdate: Changes a process that has not ended.
+type ProcessUpdate struct {
+	ID      string          `json:"id"`                // Its id.
+	State   string          `json:"state,omitempty"`   // New state.
+	Context json.RawMessage `json:"context,omitempty"` // Merged into the context (RFC 7396).
+	Total   int64           `json:"total,omitempty"`   // How many there are to do.
+}
+
+// ProcessAdd: Adds to the totals; however many add at once, nothing is lost.
+type ProcessAdd struct {
+	ID      string         `json:"id"`                // Its id.
+	Synced  int64          `json:"synced,omitempty"`  // So many were done.
+	Failed  int64          `json:"failed,omitempty"`  // So many failed.
+	Skipped int64          `json:"skipped,omitempty"` // So many needed nothing.
+	Errors  []ProcessError `json:"errors,omitempty"`  // The last 100 are kept.
+	Key     string         `json:"key,omitempty"`     // The same key counts once. Default: delivery id and ordinal.
+}
+
+// ProcessError: One thing that failed.
+type ProcessError struct {
+	ExternalID string `json:"external_id,omitempty"` // Of what.
+	Message    string `json:"message"`               // Why, for people.
+}
+
+// Process: A process.
+type Process struct {
+	ID       string          `json:"id"`                  // Its id.
+	Name     string          `json:"name"`                // For people.
+	Type     string          `json:"type"`                // Kind.
+	State    string          `json:"state"`               // State.
+	Context  json.RawMessage `json:"context"`             // An object.
+	Total    int64           `json:"total,omitempty"`     // How many there are to do.
+	Synced   int64           `json:"synced"`              // How many were done.
+	Failed   int64           `json:"failed"`              // How many failed.
+	Skipped  int64           `json:"skipped"`             // How many needed nothing.
+	ParentID string          `json:"parent_id,omitempty"` // Process that it is part of.
+}
+
+// SyncStart: Starts a sync of the record.
+type SyncStart struct {
+	Sync string `json:"sync"` // As declared.
+}
+
+// SyncStarted: It runs.
+type SyncStarted struct {
+	ProcessID string `json:"process_id"`        // The process to follow.
+	Existed   bool   `json:"existed,omitempty"` // It ran already.
+}
+
+// SyncLookup: Asks which record there is the one here.
+type SyncLookup struct {
+	Sync       string   `json:"sync"`        // As declared.
+	Side       SyncSide `json:"side"`        // Whose id is given.
+	ExternalID string   `json:"external_id"` // It.
+}
+
+// SyncLink: The record on the other side.
+type SyncLink struct {
+	Found      bool   `json:"found"`                 // There is one.
+	ExternalID string `json:"external_id,omitempty"` // Its id.
+	Confirmed  bool   `json:"confirmed,omitempty"`   // What the host wrote there was read back since.
+}
+
+// Association: A link between two records, such as a contact and its company.
+type Association struct {
+	Set  string `json:"set"`  // Which links, for example `contacts`; at most 512 bytes.
+	From string `json:"from"` // Id of a record, on the side that the plugin prefers.
+	To   string `json:"to"`   // Id of another.
+	Kind string `json:"kind"` // What `to` is to `from`, such as `company`.
+}
+
+// AssociationList: Asks for links of a set: those from a record, or those to it.
+type AssociationList struct {
+	Set   string `json:"set"`             // Which links.
+	From  string `json:"from,omitempty"`  // From this record.
+	To    string `json:"to,omitempty"`    // To this record.
+	Kind  string `json:"kind,omitempty"`  // Only these.
+	After string `json:"after,omitempty"` // `next` of the answer before.
+	Limit int64  `json:"limit,omitempty"` // Default 100, at most 1000.
+}
+
+// Associations: Links.
+type Associations struct {
+	Associations []Association `json:"associations"`   // They.
+	Next         string        `json:"next,omitempty"` // There are more behind it.
+}
+
 // StreamRead: Reads the next piece.
 type StreamRead struct {
 	Stream   int64 `json:"stream"`              // Handle.
@@ -1315,6 +1584,8 @@ const (
 	ExportRunAction          = "frigg_run_action"          // Runs an action that a person started.
 	ExportHandleRoute        = "frigg_handle_route"        // Answers a request on a declared route. A fault is answered with the status of its kind.
 	ExportMigrateIntegration = "frigg_migrate_integration" // Brings a record of an older version to this one.
+	ExportFetchPage          = "frigg_fetch_page"          // Reads a page of records of a declared sync.
+	ExportWriteBatch         = "frigg_write_batch"         // Writes records of a declared sync.
 )
 
 // Exports lists what the host may call, by kind of plugin.
@@ -1336,6 +1607,8 @@ var Exports = []Export{
 	{Name: "frigg_run_action", Kind: PluginKindIntegration, Reserved: false},
 	{Name: "frigg_handle_route", Kind: PluginKindIntegration, Reserved: false},
 	{Name: "frigg_migrate_integration", Kind: PluginKindIntegration, Reserved: true},
+	{Name: "frigg_fetch_page", Kind: PluginKindIntegration, Reserved: false},
+	{Name: "frigg_write_batch", Kind: PluginKindIntegration, Reserved: false},
 }
 
 // Names of capabilities.
@@ -1350,6 +1623,8 @@ const (
 	CapabilityCrypto      = "crypto"      // Work with secrets that the guest knows by handle only.
 	CapabilityNotify      = "notify"      // Tells the embedding product that something happened.
 	CapabilitySchedule    = "schedule"    // Schedules of the integration record.
+	CapabilityProcess     = "process"     // Records of long work of the integration record: state, progress, totals, errors.
+	CapabilitySync        = "sync"        // Syncs of the integration record, and links between its records.
 	CapabilityStream      = "stream"      // Bodies in pieces, so that no file has to fit into guest memory.
 )
 
@@ -1374,6 +1649,15 @@ var Functions = []Function{
 	{Capability: "notify", Name: "send", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: true},
 	{Capability: "schedule", Name: "put", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: true},
 	{Capability: "schedule", Name: "delete", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: true},
+	{Capability: "process", Name: "create", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "process", Name: "get", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "process", Name: "update", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "process", Name: "add", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "sync", Name: "start", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "sync", Name: "lookup", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "sync", Name: "associate", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "sync", Name: "dissociate", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "sync", Name: "associations", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "stream", Name: "read", Class: ClassRemote, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: true},
 	{Capability: "stream", Name: "write", Class: ClassLocal, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: true},
 	{Capability: "stream", Name: "close", Class: ClassLocal, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: true},

@@ -39,6 +39,9 @@ func ManifestDefaults(m *Manifest) *Manifest {
 	for i := range d.Routes {
 		or(&d.Routes[i].Event, d.Routes[i].Name())
 	}
+	for i := range d.Syncs {
+		syncDefaults(&d.Syncs[i])
+	}
 	for i := range d.Schedules {
 		or(&d.Schedules[i].TimeZone, "UTC")
 	}

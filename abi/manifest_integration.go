@@ -26,6 +26,7 @@ func (c *checker) integration() {
 	c.claims("notifications", m.Notifications)
 	c.routes()
 	c.schedules()
+	c.syncs()
 	seen := map[string]bool{}
 	for i, v := range m.SupportedVersions {
 		c.match(nth("supported_versions", i), v, semver, semverRule)

@@ -62,7 +62,7 @@ func (c *checker) module() {
 	c.foreign(PluginKindIntegration, map[string]bool{
 		"roles": m.Roles != nil, "options": m.Options != nil, "config": m.Config != nil, "dynamic_config": m.DynamicConfig,
 		"actions": m.Actions != nil, "webhooks": m.Webhooks != nil, "events": m.Events != nil, "routes": m.Routes != nil,
-		"schedules": m.Schedules != nil, "notifications": m.Notifications != nil, "supported_versions": m.SupportedVersions != nil,
+		"schedules": m.Schedules != nil, "syncs": m.Syncs != nil, "notifications": m.Notifications != nil, "supported_versions": m.SupportedVersions != nil,
 	})
 	if m.Auth == nil {
 		c.add("auth", "is missing; say how an account is authorised, `{\"kind\": \"none\"}` if the service asks for nothing")

@@ -32,6 +32,8 @@ func good(_ string, input []byte) ([]byte, error) {
 		Method      string
 		Action      string
 		From        string
+		Sync        string
+		Records     []abi.RecordWrite
 	}
 	if json.Unmarshal(input, &in) != nil {
 		return []byte(`{"fault":{"kind":"invalid","message":"no"}}`), nil

@@ -122,6 +122,8 @@ func (in *Inspection) auditNeeds() {
 	needs(len(m.Actions) > 0, abi.ExportRunAction, "`actions` are declared")
 	needs(slices.ContainsFunc(m.Actions, func(a abi.Action) bool { return a.HasForm }), abi.ExportActionForm, "an action has a form")
 	needs(slices.ContainsFunc(m.Webhooks, func(w abi.Webhook) bool { return w.Verify }), abi.ExportReceiveWebhook, "a webhook has `verify`")
+	needs(len(m.Syncs) > 0, abi.ExportFetchPage, "`syncs` are declared")
+	needs(len(m.Syncs) > 0, abi.ExportWriteBatch, "`syncs` are declared")
 	needs(len(m.Routes) > 0, abi.ExportHandleRoute, "`routes` are declared")
 }
 

@@ -70,6 +70,32 @@ type CryptoCapability interface {
 	HMACVerify(context.Context, abi.HMACVerify) (abi.HMACVerdict, error)
 }
 
+// ProcessCapability: Records of long work of the integration record: state, progress, totals, errors.
+type ProcessCapability interface {
+	// Create: Makes one.
+	Create(context.Context, abi.ProcessCreate) (abi.Process, error)
+	// Get: Reads one.
+	Get(context.Context, abi.ProcessGet) (abi.Process, error)
+	// Update: Changes state or context.
+	Update(context.Context, abi.ProcessUpdate) (abi.Process, error)
+	// Add: Adds to the totals.
+	Add(context.Context, abi.ProcessAdd) (abi.Process, error)
+}
+
+// SyncCapability: Syncs of the integration record, and links between its records.
+type SyncCapability interface {
+	// Start: Starts a run, or finds the one that runs.
+	Start(context.Context, abi.SyncStart) (abi.SyncStarted, error)
+	// Lookup: Finds the record on the other side.
+	Lookup(context.Context, abi.SyncLookup) (abi.SyncLink, error)
+	// Associate: Links two records; a link that is there is fine.
+	Associate(context.Context, abi.Association) (abi.Empty, error)
+	// Dissociate: Removes a link; removing nothing is fine.
+	Dissociate(context.Context, abi.Association) (abi.Empty, error)
+	// Associations: Lists links.
+	Associations(context.Context, abi.AssociationList) (abi.Associations, error)
+}
+
 // Capabilities is what one call may reach. Nil means not granted. The values know whose data they serve.
 type Capabilities struct {
 	HTTP        HTTPCapability
@@ -80,6 +106,8 @@ type Capabilities struct {
 	Integration IntegrationCapability
 	Webhook     WebhookCapability
 	Crypto      CryptoCapability
+	Process     ProcessCapability
+	Sync        SyncCapability
 }
 
 // Serve answers one host function: decode, call, encode. It never fails: failures are faults inside the answer.
@@ -168,6 +196,51 @@ func (c Capabilities) Serve(ctx context.Context, capability, function string, re
 		return refuse(unsupported(capability, function))
 	case "schedule.delete":
 		return refuse(unsupported(capability, function))
+	case "process.create":
+		if c.Process == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Process.Create)
+	case "process.get":
+		if c.Process == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Process.Get)
+	case "process.update":
+		if c.Process == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Process.Update)
+	case "process.add":
+		if c.Process == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Process.Add)
+	case "sync.start":
+		if c.Sync == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Sync.Start)
+	case "sync.lookup":
+		if c.Sync == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Sync.Lookup)
+	case "sync.associate":
+		if c.Sync == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Sync.Associate)
+	case "sync.dissociate":
+		if c.Sync == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Sync.Dissociate)
+	case "sync.associations":
+		if c.Sync == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Sync.Associations)
 	case "stream.read":
 		return refuse(unsupported(capability, function))
 	case "stream.write":

@@ -126,6 +126,27 @@ export type RouteAuth =
   | "none"
   | "user";
 
+/** Which side a sync writes to. */
+export type SyncDirection =
+  | "one_way"
+  | "two_way";
+
+/** A side of a sync. */
+export type SyncSide =
+  | "source"
+  | "target";
+
+/** Which records a page is asked for. */
+export type SyncMode =
+  | "initial"
+  | "incremental";
+
+/** What shall happen to a record. */
+export type WriteOp =
+  | "create"
+  | "update"
+  | "delete";
+
 /** Hash under an HMAC of `crypto`. */
 export type HashAlgorithm =
   | "sha256"
@@ -216,6 +237,8 @@ export interface Manifest {
   schedules?: Schedule[];
   /** Integrations: names it may `notify`. */
   notifications?: EventClaim[];
+  /** Integrations: records that the host keeps in step between two accounts. */
+  syncs?: Sync[];
   /** Integrations: record versions that it can still run or migrate. */
   supported_versions?: string[];
 }
@@ -698,6 +721,34 @@ export interface Schedule {
   time_zone?: string;
 }
 
+/** Records that the host keeps in step: it asks for pages, finds what changed, and hands over what is to be written. */
+export interface Sync {
+  /** Lower case, digits, underscores. */
+  name: string;
+  /** For people. */
+  title: string;
+  /** Role that records come from. */
+  source: string;
+  /** Role that they are written to. */
+  target: string;
+  /** Default one_way. */
+  direction?: SyncDirection;
+  /** Fields of `data` that together tell that two records are the same, such as `email`. They are compared without case and outer blanks. The target is then read, too. */
+  match?: string[];
+  /** Pages of the initial run come newest first. Otherwise every run gives its records in the order of its watermark. */
+  newest_first?: boolean;
+  /** Records asked for at once; default 100, at most 1000. */
+  page_size?: number;
+  /** Records written in one call; default 20, at most 100. */
+  batch?: number;
+  /** Batches written at once; default 1, at most 16. Pages are fetched ahead then. */
+  parallel?: number;
+  /** The run stops after so many records that could not be written; default 100. */
+  max_failures?: number;
+  /** After a run has ended the next one starts so many seconds later; at least 60. */
+  every_s?: number;
+}
+
 /** The account that a module works for in this call. No secret is in it. */
 export interface Connection {
   /** Empty while authorising. */
@@ -956,6 +1007,98 @@ export interface ConfigProblem {
   field?: string;
   /** What to do. */
   message: string;
+}
+
+/** A page of records is wanted. */
+export interface FetchPageInput {
+  /** As declared. */
+  sync: string;
+  /** Whose records. */
+  side: SyncSide;
+  /** All or those that changed. */
+  mode: SyncMode;
+  /** As the page before gave it; empty for the first. */
+  cursor?: string;
+  /** As an earlier page gave it. In an initial run: one that was broken off came so far. */
+  watermark?: string;
+  /** Records wanted at most. */
+  limit: number;
+  /** The newest first. */
+  newest_first?: boolean;
+  /** The record. */
+  integration: Integration;
+}
+
+/** A page of records. */
+export interface FetchPageOutput {
+  /** At most 1000. One that is on several pages counts as it was seen last. */
+  records: SyncRecord[];
+  /** Of the next page, at most 4096 bytes; empty on the last. */
+  cursor?: string;
+  /** Where later runs go on once this page and all before it are done, such as a time; at most 512 bytes. */
+  watermark?: string;
+  /** Records of this run on this side, where the vendor says. */
+  total?: number;
+}
+
+/** A record as it is on one side. */
+export interface SyncRecord {
+  /** The vendor's id, 1 to 512 bytes. */
+  external_id: string;
+  /** What is kept in step, in the same shape on both sides; at most 64 KiB. Leave out what changes by itself. */
+  data?: any;
+  /** It is gone. */
+  deleted?: boolean;
+}
+
+/** Records to write. A batch may come again after a failure or a crash, with the same records and keys. */
+export interface WriteBatchInput {
+  /** As declared. */
+  sync: string;
+  /** Where to write. */
+  side: SyncSide;
+  /** In the order in which they were seen. */
+  records: RecordWrite[];
+  /** The record. */
+  integration: Integration;
+  /** Which try. */
+  delivery: Delivery;
+}
+
+/** One record to write. */
+export interface RecordWrite {
+  /** Its id on the other side. */
+  external_id: string;
+  /** What to do. */
+  op: WriteOp;
+  /** Its id where it is written; not for create. */
+  target_id?: string;
+  /** As it was fetched; not for delete. */
+  data?: any;
+  /** The same in every try; for vendors that recognise repeated writes. */
+  key: string;
+}
+
+/** What became of the records. */
+export interface WriteBatchOutput {
+  /** One for each record that was tried. */
+  results: RecordResult[];
+  /** Why the records without a result were certainly not written, such as a rate limit; they come again. When the outcome of a write is not known, answer a fault for the whole batch instead. */
+  stopped?: Fault;
+}
+
+/** What became of one record. */
+export interface RecordResult {
+  /** As in the request. */
+  external_id: string;
+  /** Its id where it was written. */
+  target_id?: string;
+  /** As the vendor keeps it, in the shape of a fetched record; default what was sent. By this the host knows its own change when it comes back. */
+  data?: any;
+  /** Nothing was to be done. */
+  skipped?: boolean;
+  /** Why it could not be written, for people. It is tried again in the next run. */
+  failure?: string;
 }
 
 /** A request on a route of the integration; short and synchronous, and never repeated by the host. */
@@ -1348,6 +1491,160 @@ export interface ScheduleDelete {
   name: string;
 }
 
+/** A record of a long piece of work, for people to follow. */
+export interface ProcessCreate {
+  /** For people. */
+  name: string;
+  /** Upper case, digits, underscores. */
+  type: string;
+  /** Upper case, digits, underscores; default INITIALIZING. COMPLETED, ERROR and CANCELED end it. */
+  state?: string;
+  /** Pagination, flags and the like, an object of at most 64 KiB. */
+  context?: any;
+  /** How many there are to do. */
+  total?: number;
+  /** Process that it is part of. */
+  parent_id?: string;
+  /** One with the same key is made once. Default: delivery id and ordinal. */
+  key?: string;
+}
+
+/** Asks for a process. */
+export interface ProcessGet {
+  /** Its id. */
+  id: string;
+}
+
+/** Changes a process that has not ended. */
+export interface ProcessUpdate {
+  /** Its id. */
+  id: string;
+  /** New state. */
+  state?: string;
+  /** Merged into the context (RFC 7396). */
+  context?: any;
+  /** How many there are to do. */
+  total?: number;
+}
+
+/** Adds to the totals; however many add at once, nothing is lost. */
+export interface ProcessAdd {
+  /** Its id. */
+  id: string;
+  /** So many were done. */
+  synced?: number;
+  /** So many failed. */
+  failed?: number;
+  /** So many needed nothing. */
+  skipped?: number;
+  /** The last 100 are kept. */
+  errors?: ProcessError[];
+  /** The same key counts once. Default: delivery id and ordinal. */
+  key?: string;
+}
+
+/** One thing that failed. */
+export interface ProcessError {
+  /** Of what. */
+  external_id?: string;
+  /** Why, for people. */
+  message: string;
+}
+
+/** A process. */
+export interface Process {
+  /** Its id. */
+  id: string;
+  /** For people. */
+  name: string;
+  /** Kind. */
+  type: string;
+  /** State. */
+  state: string;
+  /** An object. */
+  context: any;
+  /** How many there are to do. */
+  total?: number;
+  /** How many were done. */
+  synced: number;
+  /** How many failed. */
+  failed: number;
+  /** How many needed nothing. */
+  skipped: number;
+  /** Process that it is part of. */
+  parent_id?: string;
+}
+
+/** Starts a sync of the record. */
+export interface SyncStart {
+  /** As declared. */
+  sync: string;
+}
+
+/** It runs. */
+export interface SyncStarted {
+  /** The process to follow. */
+  process_id: string;
+  /** It ran already. */
+  existed?: boolean;
+}
+
+/** Asks which record there is the one here. */
+export interface SyncLookup {
+  /** As declared. */
+  sync: string;
+  /** Whose id is given. */
+  side: SyncSide;
+  /** It. */
+  external_id: string;
+}
+
+/** The record on the other side. */
+export interface SyncLink {
+  /** There is one. */
+  found: boolean;
+  /** Its id. */
+  external_id?: string;
+  /** What the host wrote there was read back since. */
+  confirmed?: boolean;
+}
+
+/** A link between two records, such as a contact and its company. */
+export interface Association {
+  /** Which links, for example `contacts`; at most 512 bytes. */
+  set: string;
+  /** Id of a record, on the side that the plugin prefers. */
+  from: string;
+  /** Id of another. */
+  to: string;
+  /** What `to` is to `from`, such as `company`. */
+  kind: string;
+}
+
+/** Asks for links of a set: those from a record, or those to it. */
+export interface AssociationList {
+  /** Which links. */
+  set: string;
+  /** From this record. */
+  from?: string;
+  /** To this record. */
+  to?: string;
+  /** Only these. */
+  kind?: string;
+  /** `next` of the answer before. */
+  after?: string;
+  /** Default 100, at most 1000. */
+  limit?: number;
+}
+
+/** Links. */
+export interface Associations {
+  /** They. */
+  associations: Association[];
+  /** There are more behind it. */
+  next?: string;
+}
+
 /** Reads the next piece. */
 export interface StreamRead {
   /** Handle. */
@@ -1414,6 +1711,10 @@ export interface Exports {
   frigg_handle_route: { input: RouteInput; output: HTTPReply };
   /** Brings a record of an older version to this one. */
   frigg_migrate_integration: { input: MigrateInput; output: MigrateOutput };
+  /** Reads a page of records of a declared sync. */
+  frigg_fetch_page: { input: FetchPageInput; output: FetchPageOutput };
+  /** Writes records of a declared sync. */
+  frigg_write_batch: { input: WriteBatchInput; output: WriteBatchOutput };
 }
 
 /** Host functions, by capability: request and response of each. */
@@ -1485,6 +1786,30 @@ export interface Capabilities {
     put: { request: SchedulePut; response: Empty };
     /** Removes. Reserved. */
     delete: { request: ScheduleDelete; response: Empty };
+  };
+  /** Records of long work of the integration record: state, progress, totals, errors. */
+  process: {
+    /** Makes one. */
+    create: { request: ProcessCreate; response: Process };
+    /** Reads one. */
+    get: { request: ProcessGet; response: Process };
+    /** Changes state or context. */
+    update: { request: ProcessUpdate; response: Process };
+    /** Adds to the totals. */
+    add: { request: ProcessAdd; response: Process };
+  };
+  /** Syncs of the integration record, and links between its records. */
+  sync: {
+    /** Starts a run, or finds the one that runs. */
+    start: { request: SyncStart; response: SyncStarted };
+    /** Finds the record on the other side. */
+    lookup: { request: SyncLookup; response: SyncLink };
+    /** Links two records; a link that is there is fine. */
+    associate: { request: Association; response: Empty };
+    /** Removes a link; removing nothing is fine. */
+    dissociate: { request: Association; response: Empty };
+    /** Lists links. */
+    associations: { request: AssociationList; response: Associations };
   };
   /** Bodies in pieces, so that no file has to fit into guest memory. */
   stream: {

@@ -19,9 +19,10 @@
  * a bug of the plugin. Every call starts from the same clean state: what a call changes in variables is gone after it.
  */
 import type {
-  ActionInput, ActionOutput, Answer, Capabilities, EventInput, EventOutput, Fault, FaultKind, HTTPReply, HTTPRequest,
-  HTTPResponse, HashAlgorithm, Integration, IntegrationUpdate, MappingEntry, MethodInput, MethodOutput, ModuleValue, QueueJob,
-  RouteInput, WebhookAddress, WebhookEvent,
+  ActionInput, ActionOutput, Answer, Association, AssociationList, Capabilities, EventInput, EventOutput, Fault, FaultKind, HTTPReply, HTTPRequest,
+  FetchPageInput, FetchPageOutput, HTTPResponse, HashAlgorithm, Integration, IntegrationUpdate, MappingEntry, MethodInput,
+  MethodOutput, ModuleValue, Process, ProcessAdd, ProcessCreate, ProcessUpdate, QueueJob, RecordResult, RecordWrite, RouteInput,
+  SyncSide, SyncStarted, WebhookAddress, WebhookEvent, WriteBatchInput, WriteBatchOutput,
 } from "./contract_gen";
 
 export type * from "./contract_gen";
@@ -208,6 +209,41 @@ export const record = {
   },
 };
 
+/** Records of long work of the integration record, for people to follow. A delivery that is tried again counts once. */
+export const processes = {
+  create: (process: ProcessCreate): Promise<Process> => call("process", "create", process),
+  get: (id: string): Promise<Process> => call("process", "get", { id }),
+  update: (id: string, changes: Omit<ProcessUpdate, "id">): Promise<Process> => call("process", "update", { ...changes, id }),
+  /** Adds to the totals; whoever else adds at the same time, nothing is lost. */
+  add: (id: string, more: Omit<ProcessAdd, "id">): Promise<Process> => call("process", "add", { ...more, id }),
+};
+
+/** Syncs of the integration record, and links between its records. */
+export const sync = {
+  /** Starts a run, or finds the one under way. */
+  start: (sync: string): Promise<SyncStarted> => call("sync", "start", { sync }),
+  /** The id of the same record on the other side, undefined if there is none. */
+  async counterpart(sync: string, side: SyncSide, external_id: string): Promise<string | undefined> {
+    const link = await call("sync", "lookup", { sync, side, external_id });
+    return link.found ? link.external_id : undefined;
+  },
+  async associate(link: Association): Promise<void> {
+    await call("sync", "associate", link);
+  },
+  async dissociate(link: Association): Promise<void> {
+    await call("sync", "dissociate", link);
+  },
+  /** Links from or to a record. */
+  async *associations(query: Omit<AssociationList, "after">): AsyncGenerator<Association> {
+    for (let after: string | undefined; ;) {
+      const page = await call("sync", "associations", { ...query, after });
+      yield* page.associations;
+      if (!page.next) return;
+      after = page.next;
+    }
+  },
+};
+
 /** Where a vendor shall send a webhook of the record, and the handle of its secret. */
 export const endpoint = (webhook?: string): Promise<WebhookAddress> => call("webhook", "endpoint", { webhook });
 
@@ -297,6 +333,47 @@ export function routes(
 /** An answer with a JSON body. */
 export function reply(status: number, value: unknown): HTTPReply {
   return { status, headers: { "content-type": "application/json" }, text: JSON.stringify(value) };
+}
+
+/** How a sync reads pages and writes records. */
+export interface SyncHandlers<T = any> {
+  fetch(query: FetchPageInput): May<FetchPageOutput>;
+  /** Writes one record; what is thrown decides as in {@link syncs}. */
+  write(record: RecordWrite & { data: T }, batch: WriteBatchInput): May<Omit<RecordResult, "external_id">>;
+}
+
+const certainlyNot: FaultKind[] = ["rate_limited", "unauthorized"];
+const unknown: FaultKind[] = ["timeout", "unavailable", "canceled", "exhausted", "internal"];
+
+/**
+ * `export const { frigg_fetch_page, frigg_write_batch } = syncs({ contacts: { fetch, write } })`: syncs of the manifest.
+ *
+ * A record whose write throws a fault that another try cannot mend counts as failed and is tried again in the next run; a rate
+ * limit or a refused credential puts the rest of the batch off. Anything else repeats the whole batch, because nobody knows what
+ * was written: so pass `key` on to vendors that recognise repeated writes.
+ */
+export function syncs(handlers: Record<string, SyncHandlers>): {
+  frigg_fetch_page(query: FetchPageInput): Promise<FetchPageOutput>;
+  frigg_write_batch(batch: WriteBatchInput): Promise<WriteBatchOutput>;
+} {
+  return {
+    frigg_fetch_page: async (query) => required(handlers, query.sync, "sync").fetch(query),
+    frigg_write_batch: async (batch) => {
+      const { write } = required(handlers, batch.sync, "sync");
+      const results: RecordResult[] = [];
+      for (const record of batch.records) {
+        const { external_id } = record;
+        try {
+          results.push({ ...(await write({ ...record, data: record.data }, batch)), external_id });
+        } catch (e) {
+          if (!(e instanceof FriggError) || unknown.includes(e.kind)) throw e;
+          if (certainlyNot.includes(e.kind)) return { results, stopped: e.fault };
+          results.push({ external_id, failure: e.message });
+        }
+      }
+      return { results };
+    },
+  };
 }
 
 function required<T>(table: Record<string, T>, name: string, what: string): T {

@@ -28,6 +28,7 @@ func CheckManifest(t testing.TB, file string) *abi.Manifest {
 	forms := slices.DeleteFunc(slices.Clone(m.Actions), func(a abi.Action) bool { return !a.HasForm })
 	same(t, "action form", names(forms, func(x abi.Action) string { return x.Name }))
 	same(t, "event", declaredEvents(m))
+	same(t, "sync", names(m.Syncs, func(x abi.Sync) string { return x.Name }))
 	same(t, "route", names(m.Routes, func(x abi.Route) string { return cmp.Or(x.Event, x.Name()) }))
 	for _, w := range m.Webhooks {
 		if !slices.Contains(wire.Declared["event"], w.Event) && len(wire.Declared["event of webhook "+w.Name]) == 0 {

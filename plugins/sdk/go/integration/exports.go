@@ -16,4 +16,6 @@ func init() {
 	wire.Export(abi.ExportRefreshActionForm, askAction)
 	wire.Export(abi.ExportRunAction, runAction)
 	wire.Export(abi.ExportHandleRoute, handleRoute)
+	wire.Export(abi.ExportFetchPage, fetchPage)
+	wire.Export(abi.ExportWriteBatch, writeBatch)
 }

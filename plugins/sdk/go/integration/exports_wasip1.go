@@ -34,3 +34,9 @@ func exportRunAction() int32 { return wire.Run(abi.ExportRunAction) }
 
 //go:wasmexport frigg_handle_route
 func exportHandleRoute() int32 { return wire.Run(abi.ExportHandleRoute) }
+
+//go:wasmexport frigg_fetch_page
+func exportFetchPage() int32 { return wire.Run(abi.ExportFetchPage) }
+
+//go:wasmexport frigg_write_batch
+func exportWriteBatch() int32 { return wire.Run(abi.ExportWriteBatch) }

@@ -80,3 +80,48 @@ func CryptoHMACSign(h Host, r abi.HMACSign) (abi.HMACSignature, error) {
 func CryptoHMACVerify(h Host, r abi.HMACVerify) (abi.HMACVerdict, error) {
 	return call[abi.HMACVerdict](h, "crypto", "hmac_verify", r)
 }
+
+// ProcessCreate: Makes one.
+func ProcessCreate(h Host, r abi.ProcessCreate) (abi.Process, error) {
+	return call[abi.Process](h, "process", "create", r)
+}
+
+// ProcessGet: Reads one.
+func ProcessGet(h Host, r abi.ProcessGet) (abi.Process, error) {
+	return call[abi.Process](h, "process", "get", r)
+}
+
+// ProcessUpdate: Changes state or context.
+func ProcessUpdate(h Host, r abi.ProcessUpdate) (abi.Process, error) {
+	return call[abi.Process](h, "process", "update", r)
+}
+
+// ProcessAdd: Adds to the totals.
+func ProcessAdd(h Host, r abi.ProcessAdd) (abi.Process, error) {
+	return call[abi.Process](h, "process", "add", r)
+}
+
+// SyncStart: Starts a run, or finds the one that runs.
+func SyncStart(h Host, r abi.SyncStart) (abi.SyncStarted, error) {
+	return call[abi.SyncStarted](h, "sync", "start", r)
+}
+
+// SyncLookup: Finds the record on the other side.
+func SyncLookup(h Host, r abi.SyncLookup) (abi.SyncLink, error) {
+	return call[abi.SyncLink](h, "sync", "lookup", r)
+}
+
+// SyncAssociate: Links two records; a link that is there is fine.
+func SyncAssociate(h Host, r abi.Association) (abi.Empty, error) {
+	return call[abi.Empty](h, "sync", "associate", r)
+}
+
+// SyncDissociate: Removes a link; removing nothing is fine.
+func SyncDissociate(h Host, r abi.Association) (abi.Empty, error) {
+	return call[abi.Empty](h, "sync", "dissociate", r)
+}
+
+// SyncAssociations: Lists links.
+func SyncAssociations(h Host, r abi.AssociationList) (abi.Associations, error) {
+	return call[abi.Associations](h, "sync", "associations", r)
+}

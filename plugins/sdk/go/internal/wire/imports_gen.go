@@ -123,3 +123,75 @@ func cryptoHMACVerify(request uint64) uint64
 func CryptoHMACVerify(_ Host, r abi.HMACVerify) (abi.HMACVerdict, error) {
 	return call[abi.HMACVerdict](cryptoHMACVerify, r)
 }
+
+//go:wasmimport frigg:host/process create
+func processCreate(request uint64) uint64
+
+// ProcessCreate: Makes one.
+func ProcessCreate(_ Host, r abi.ProcessCreate) (abi.Process, error) {
+	return call[abi.Process](processCreate, r)
+}
+
+//go:wasmimport frigg:host/process get
+func processGet(request uint64) uint64
+
+// ProcessGet: Reads one.
+func ProcessGet(_ Host, r abi.ProcessGet) (abi.Process, error) {
+	return call[abi.Process](processGet, r)
+}
+
+//go:wasmimport frigg:host/process update
+func processUpdate(request uint64) uint64
+
+// ProcessUpdate: Changes state or context.
+func ProcessUpdate(_ Host, r abi.ProcessUpdate) (abi.Process, error) {
+	return call[abi.Process](processUpdate, r)
+}
+
+//go:wasmimport frigg:host/process add
+func processAdd(request uint64) uint64
+
+// ProcessAdd: Adds to the totals.
+func ProcessAdd(_ Host, r abi.ProcessAdd) (abi.Process, error) {
+	return call[abi.Process](processAdd, r)
+}
+
+//go:wasmimport frigg:host/sync start
+func syncStart(request uint64) uint64
+
+// SyncStart: Starts a run, or finds the one that runs.
+func SyncStart(_ Host, r abi.SyncStart) (abi.SyncStarted, error) {
+	return call[abi.SyncStarted](syncStart, r)
+}
+
+//go:wasmimport frigg:host/sync lookup
+func syncLookup(request uint64) uint64
+
+// SyncLookup: Finds the record on the other side.
+func SyncLookup(_ Host, r abi.SyncLookup) (abi.SyncLink, error) {
+	return call[abi.SyncLink](syncLookup, r)
+}
+
+//go:wasmimport frigg:host/sync associate
+func syncAssociate(request uint64) uint64
+
+// SyncAssociate: Links two records; a link that is there is fine.
+func SyncAssociate(_ Host, r abi.Association) (abi.Empty, error) {
+	return call[abi.Empty](syncAssociate, r)
+}
+
+//go:wasmimport frigg:host/sync dissociate
+func syncDissociate(request uint64) uint64
+
+// SyncDissociate: Removes a link; removing nothing is fine.
+func SyncDissociate(_ Host, r abi.Association) (abi.Empty, error) {
+	return call[abi.Empty](syncDissociate, r)
+}
+
+//go:wasmimport frigg:host/sync associations
+func syncAssociations(request uint64) uint64
+
+// SyncAssociations: Lists links.
+func SyncAssociations(_ Host, r abi.AssociationList) (abi.Associations, error) {
+	return call[abi.Associations](syncAssociations, r)
+}
