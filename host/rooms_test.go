@@ -46,6 +46,7 @@ var walls = []wall{
 	{"host/demo", []string{root + "..."}, "the demo vendor is somebody else's service"},
 	{"host/...", []string{root + "cmd/frigg-host/...", kong}, "flags and signals belong to the command"},
 	{"store/...", []string{root + "host/guest", root + "host/requester", root + "host/api", root + "host/demo", wazero, extism, echo}, "the store knows the rooms' types and no rule"},
+	{"store/disk", []string{root + "..."}, "a disk does not know what is on it"},
 	{"cmd/frigg-host", []string{wazero, extism, echo, huma, "database/sql", sqlite}, "the command prints; what it runs is in the host"},
 }
 

@@ -86,7 +86,7 @@ func benchDatabases(b *testing.B) (*DB, *plainWriter) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { db.Close() })
-	pool, err := sql.Open("sqlite", writerDSN(filepath.Join(folder, "plain.db")))
+	pool, err := sql.Open("sqlite", writerDSN(filepath.Join(folder, "plain.db"), ""))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -60,8 +60,11 @@ func lockFault(err error, path string) error {
 }
 
 // Close unlocks before it closes: a child process that is just being started holds the file open too, for a moment, and
-// the lock belongs to the open file.
+// the lock belongs to the open file. Nil is no lock.
 func (l *fileLock) Close() error {
+	if l == nil {
+		return nil
+	}
 	return errors.Join(unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
 }
 

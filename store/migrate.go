@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"embed"
 	"io/fs"
-	"log/slog"
 
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/pressly/goose/v3"
@@ -14,8 +13,9 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// migrate brings the tables up to date. A database that a newer program has changed is refused and left as it is.
-func migrate(ctx context.Context, pool *sql.DB, path string, log *slog.Logger) error {
+// migrate brings the tables up to date, one process after another. A database that a newer program has changed is refused
+// and left as it is.
+func migrate(ctx context.Context, pool *sql.DB, path string, cfg Config) error {
 	folder, err := fs.Sub(migrations, "migrations/sqlite")
 	if err != nil {
 		return at("store.Migrate", err, nil)
@@ -25,11 +25,13 @@ func migrate(ctx context.Context, pool *sql.DB, path string, log *slog.Logger) e
 	if err != nil {
 		return at("store.Migrate", err, nil)
 	}
-	lock, err := waitLock(path + ".migrate.lock")
-	if err != nil {
-		return err
+	if cfg.VFS == "" {
+		lock, err := waitLock(path + ".migrate.lock")
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
 	}
-	defer lock.Close()
 	have, known, err := provider.GetVersions(ctx)
 	switch {
 	case err != nil:
@@ -43,7 +45,7 @@ func migrate(ctx context.Context, pool *sql.DB, path string, log *slog.Logger) e
 		return at("store.Migrate", err, nil)
 	}
 	if len(applied) > 0 {
-		log.InfoContext(ctx, "database updated", "from", have, "to", known)
+		cfg.Log.InfoContext(ctx, "database updated", "from", have, "to", known)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	if err != nil || cfg.DSN == "" {
 		return nil, fault.New(fault.Invalid, "store.Open", "%q is not the path of a database file", cfg.DSN).On(fault.Host)
 	}
-	lock, err := lockFile(path+".lock", cfg.Shared)
+	lock, err := claimFile(cfg, path)
 	if err != nil {
 		return nil, err
 	}
@@ -37,10 +37,7 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 			lock.Close()
 		}
 	}()
-	if err := createFile(path); err != nil {
-		return nil, err
-	}
-	pool, err := sql.Open("sqlite", writerDSN(path))
+	pool, err := sql.Open("sqlite", writerDSN(path, cfg.VFS))
 	if err != nil {
 		return nil, at("store.Open", err, nil)
 	}
@@ -53,10 +50,10 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	if err := checkVersion(ctx, pool); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, pool, path, cfg.Log); err != nil {
+	if err := migrate(ctx, pool, path, cfg); err != nil {
 		return nil, err
 	}
-	reads, err := sql.Open("sqlite", readerDSN(path))
+	reads, err := sql.Open("sqlite", readerDSN(path, cfg.VFS))
 	if err != nil {
 		return nil, at("store.Open", err, nil)
 	}
@@ -72,6 +69,22 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 		writer: w, reads: reads, snapshots: make(chan struct{}, readers-1),
 		texts: statements{prepare: reads.PrepareContext}, lock: lock,
 	}, nil
+}
+
+// claimFile locks the file and makes it if it is missing. In a file system of SQLite's there is nothing to do: the lock is nil.
+func claimFile(cfg Config, path string) (*fileLock, error) {
+	if cfg.VFS != "" {
+		return nil, nil
+	}
+	lock, err := lockFile(path+".lock", cfg.Shared)
+	if err != nil {
+		return nil, err
+	}
+	if err := createFile(path); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return lock, nil
 }
 
 // createFile makes the file readable by this user only, before SQLite would make it readable by all. The log beside it gets
@@ -92,19 +105,22 @@ var pragmas = []string{
 	"page_size(8192)", "synchronous(FULL)", "temp_store(MEMORY)",
 }
 
-func writerDSN(path string) string {
-	return sqliteDSN(path, url.Values{"_txlock": {"immediate"}}, pragmas...)
+func writerDSN(path, vfs string) string {
+	return sqliteDSN(path, vfs, url.Values{"_txlock": {"immediate"}}, pragmas...)
 }
 
-func readerDSN(path string) string {
-	return sqliteDSN(path, url.Values{"_query_only": {"1"}}, slices.Concat(pragmas, []string{"mmap_size(268435456)"})...)
+func readerDSN(path, vfs string) string {
+	return sqliteDSN(path, vfs, url.Values{"_query_only": {"1"}}, slices.Concat(pragmas, []string{"mmap_size(268435456)"})...)
 }
 
 // sqliteDSN returns a file: address, since SQLite ignores parameters behind a plain path.
-func sqliteDSN(path string, query url.Values, pragmas ...string) string {
+func sqliteDSN(path, vfs string, query url.Values, pragmas ...string) string {
 	query["_pragma"] = pragmas
 	query.Set("_journal_mode", "WAL")
 	query.Set("_dqs", "0")
+	if vfs != "" {
+		query.Set("vfs", vfs)
+	}
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String()
 }
 

@@ -29,6 +29,9 @@ type Config struct {
 	Log *slog.Logger
 	// Shared lets several hosts open the file at the same time, each with Shared set. Otherwise a second one is refused.
 	Shared bool
+	// VFS names a file system that was registered with SQLite, in which DSN is then the path. Tests use it to fail as disks
+	// do. Empty is that of this machine; another one is expected to keep out other processes by itself.
+	VFS string
 }
 
 // DB is an open database. Close it.
