@@ -32,7 +32,7 @@ func (k *kernel) refuel() bool {
 const maxStack = 8 << 20
 
 func (k *kernel) checkStack() {
-	if k.called != nil && stackOf(k.called) > maxStack {
+	if k.called != nil && k.called.stackBytes() > maxStack {
 		k.end(&stop{reason: ReasonTrap, text: "trap: stack overflow", overflow: true})
 	}
 }
@@ -43,8 +43,15 @@ func (k *kernel) breathe() {
 	if now.Sub(k.started) >= k.timeout {
 		k.end(k.overdue())
 	}
+	k.memory.Unwatch()
 	k.pace.step(k, now)
 	k.checkDeadline()
+}
+
+// wait is called before the guest waits for something: it needs neither a core nor a thread then.
+func (k *kernel) wait() {
+	k.memory.Unwatch()
+	k.pace.rest()
 }
 
 // Bytes that a host function moves for a unit, as for bulk instructions, and how few of them are free.
@@ -98,7 +105,7 @@ func (k *kernel) count() { k.spent = k.lent - int64(int32(k.fuel.Get())) }
 
 // overdue is why a call ends whose time is up, also when its context does not know yet.
 func (k *kernel) overdue() *stop {
-	k.pace.rest()
+	k.wait()
 	<-k.Done() // its timer is due
 	return contextStop(k, k.timeout, k.call.Export)
 }

@@ -20,7 +20,7 @@ type instance struct {
 	guest     api.Module
 	memory    *snapshot.Memory
 	globals   []api.MutableGlobal
-	functions map[string]api.Function
+	functions map[string]*function
 	stack     [1]uint64 // of the call: its result
 	kernel    kernel
 
@@ -61,7 +61,7 @@ func (i *instance) open() error {
 		memory.Free()
 		return err
 	}
-	i.functions = map[string]api.Function{}
+	i.functions = map[string]*function{}
 	k.fuel = i.guest.ExportedGlobal(i.module.code.Fuel).(api.MutableGlobal)
 	k.lend()
 	for _, name := range i.module.code.Globals {
@@ -81,10 +81,10 @@ func (i *instance) setGlobals() {
 }
 
 // function finds an export, once.
-func (i *instance) function(name string) api.Function {
+func (i *instance) function(name string) *function {
 	f := i.functions[name]
 	if f == nil {
-		f = i.guest.ExportedFunction(name)
+		f = newFunction(i.guest.ExportedFunction(name))
 		i.functions[name] = f
 	}
 	i.kernel.called = f
@@ -104,7 +104,7 @@ func (i *instance) restore() error {
 	i.kernel.forget()
 	stacks := uint64(0)
 	for _, f := range i.functions {
-		stacks += stackOf(f)
+		stacks += f.stackBytes()
 	}
 	if i.calls++; i.calls%refresh == 0 || stacks > keptStack {
 		clear(i.functions)
@@ -114,15 +114,28 @@ func (i *instance) restore() error {
 	return nil
 }
 
-// stackOf is how many bytes the call stack of a function takes. wazero keeps one for each, in the Go heap, up to 100 MB large
-// after a deep recursion, and never gives it back; nothing but reflection tells.
-func stackOf(f api.Function) uint64 {
+// function is an export of an instance, and the call stack that wazero keeps for it.
+type function struct {
+	api.Function
+	stack reflect.Value // a slice; invalid if there is none
+}
+
+func newFunction(f api.Function) *function {
 	if v := reflect.Indirect(reflect.ValueOf(f)); v.Kind() == reflect.Struct {
 		if stack := v.FieldByName("stack"); stack.Kind() == reflect.Slice {
-			return uint64(stack.Cap()) * uint64(stack.Type().Elem().Size())
+			return &function{f, stack}
 		}
 	}
-	return 0
+	return &function{Function: f}
+}
+
+// stackBytes is how much the call stack takes. It lies in the Go heap, gets up to 100 MB large in a deep recursion, and wazero
+// never gives it back; nothing but reflection tells.
+func (f *function) stackBytes() uint64 {
+	if !f.stack.IsValid() {
+		return 0
+	}
+	return uint64(f.stack.Cap()) * uint64(f.stack.Type().Elem().Size())
 }
 
 // clean reports whether nothing of the call is left, by looking at everything.

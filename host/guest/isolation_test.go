@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -326,5 +327,44 @@ func TestIsolation_ResultsDoNotShareMemoryWithInstances(t *testing.T) {
 	}
 	if string(printed.Console) != "to stderr\n" || string(echoed.Output) != "one" {
 		t.Errorf("they have become %q and %q", printed.Console, echoed.Output)
+	}
+}
+
+// locked reports whether the goroutine keeps its thread.
+func locked() bool {
+	var b [200]byte
+	header, _, _ := bytes.Cut(b[:runtime.Stack(b[:], false)], []byte("\n"))
+	return bytes.Contains(header, []byte("locked to thread"))
+}
+
+// TestIsolation_WhoWaitsKeepsNoThread: neither while the host answers or writes a log, nor after a call, however it ends.
+func TestIsolation_WhoWaitsKeepsNoThread(t *testing.T) {
+	t.Parallel()
+	asked, logged := 0, 0
+	check := func(what string) {
+		if locked() {
+			t.Errorf("%s: the goroutine keeps its thread", what)
+		}
+	}
+	for name, exports := range map[string][]string{
+		"good":    {"noop", "send", "log", "fail", "state"},
+		"hostile": {"exit_0", "unreachable", "loop", "sleep_an_hour", "eat_memory", "recurse"},
+	} {
+		m := compiled(t, open(t, Config{Imports: []Import{sendImport}}), name)
+		for _, export := range slices.Concat(exports, exports) {
+			_, _ = m.Call(context.Background(), Call{
+				Plugin: "p", Export: export, Input: []byte("input"), Limits: Limits{Timeout: 5 * time.Millisecond, MemoryBytes: 1 << 20},
+				Host: func(ctx context.Context, im Import, request []byte) []byte {
+					asked++
+					check("asking in " + export)
+					return answering(ctx, im, request)
+				},
+				Log: func(Level, string) { logged++; check("the log of " + export) },
+			})
+			check("after " + export)
+		}
+	}
+	if asked == 0 || logged == 0 {
+		t.Errorf("%d questions and %d lines of log", asked, logged)
 	}
 }

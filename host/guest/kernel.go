@@ -25,7 +25,7 @@ type kernel struct {
 	dice   dice
 	pace   pace
 	script *javascript.Instance // of a JavaScript plugin
-	called api.Function         // runs now; nil for a JavaScript plugin
+	called *function            // runs now; nil for a JavaScript plugin
 
 	arena    []byte  // blocks; offset 0 is the index 0, the first arenaBase bytes are never used
 	high     int     // the longest that it was
@@ -112,7 +112,7 @@ func (k *kernel) running() *meter { return &k.meter }
 
 // ask implements blocks. The guest waits, so it needs no core; what the host answers brings its clock up to date.
 func (k *kernel) ask(im Import, request []byte) []byte {
-	k.pace.rest()
+	k.wait()
 	answer := k.capability(im, request)
 	k.clock.catchUp(k.now(k.engine.config.Now))
 	return answer
@@ -364,7 +364,7 @@ func (k *kernel) logLevel() uint64 {
 func (k *kernel) logBlock(level Level, offset uint64) {
 	line := k.block(offset)
 	k.pay(uint64(len(line)))
-	k.pace.rest() // it may be slow to write
+	k.wait() // it may be slow to write
 	k.meter.log(level, line)
 	k.free(offset)
 }

@@ -125,6 +125,7 @@ func (m *nativeModule) run(i *instance) (output []byte, err error) {
 		return nil, err
 	}
 	k.lend()
+	i.memory.Watch()
 	err = m.convention.call(i)
 	if err != nil && !k.succeeded() {
 		return nil, err

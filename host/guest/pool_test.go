@@ -97,7 +97,7 @@ func TestPool_KeepsNoDeepStackNorLongLists(t *testing.T) {
 	deep := compiledBytes(t, e, recursing(50_000))
 	fuelOf(t, deep, "noop", Limits{}, "")
 	i := e.pool.idleOf(deep)[0]
-	if len(i.functions) != 1 || stackOf(i.functions["noop"]) == 0 {
+	if len(i.functions) != 1 || i.functions["noop"].stackBytes() == 0 {
 		t.Fatal("the stack of a function cannot be seen; has wazero changed?")
 	}
 	fuelOf(t, deep, "run", Limits{}, "")
@@ -105,7 +105,7 @@ func TestPool_KeepsNoDeepStackNorLongLists(t *testing.T) {
 		t.Error("it was not used again")
 	}
 	for name, f := range i.functions {
-		if n := stackOf(f); n > keptStack {
+		if n := f.stackBytes(); n > keptStack {
 			t.Errorf("%s keeps a stack of %d bytes", name, n)
 		}
 	}

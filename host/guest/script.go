@@ -69,7 +69,7 @@ func (k *kernel) Capability(capability, name string, request []byte) []byte {
 
 // Log implements javascript.Host.
 func (k *kernel) Log(level javascript.Level, line []byte) {
-	k.pace.rest() // it may be slow to write
+	k.wait() // it may be slow to write
 	k.meter.log(map[javascript.Level]Level{
 		javascript.Debug: LevelDebug, javascript.Info: LevelInfo, javascript.Warn: LevelWarn, javascript.Error: LevelError,
 	}[level], line)

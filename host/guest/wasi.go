@@ -183,6 +183,7 @@ func random(k *kernel, p []uint64) uint64 {
 }
 
 func yield(k *kernel, _ []uint64) uint64 {
+	k.memory.Unwatch()
 	k.pace.step(k, time.Now())
 	k.checkDeadline()
 	return errnoSuccess
@@ -271,7 +272,7 @@ func poll(k *kernel, p []uint64) uint64 {
 	if errno != errnoSuccess {
 		return errno
 	}
-	k.pace.rest() // others may compute meanwhile
+	k.wait() // others may compute meanwhile
 	k.sleep(wait)
 	k.clock.advance(int64(wait))
 	return k.putUint32(p[3], k.writeEvents(out, in, wait))

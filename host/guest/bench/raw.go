@@ -278,6 +278,7 @@ func (r *rawRestore) start(image *snapshot.Image) (err error) {
 }
 
 func (r *rawRestore) call(export string, input []byte) ([]byte, error) {
+	r.memory.Watch()
 	output, err := r.bare.call(export, input)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,11 @@ type Memory struct {
 	private uint64
 	inVain  int // pages that Restore looked at and found unchanged since it gave back
 	state   state
+
+	known    []span // runs of private pages after the last Restore
+	complete bool   // that are all
+	watching bool
+	faults   int64 // of this thread when watching began
 }
 
 type state int
@@ -135,6 +140,7 @@ func (m *Memory) Free() {
 	if m.state == freed {
 		return
 	}
+	m.Unwatch()
 	m.state, m.size, m.private = freed, 0, 0
 	_ = m.space.release() // fails only for what was never mapped
 	m.space = space{}

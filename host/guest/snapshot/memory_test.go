@@ -133,6 +133,7 @@ func TestRestore_MakesTheMemoryItsImage(t *testing.T) {
 					m := started(t, ceiling, i)
 					m.Keep = keep
 					for _, c := range changes {
+						m.Watch()
 						c.change(m)
 						restore(t, m, by)
 						if !m.Same() {
@@ -141,6 +142,7 @@ func TestRestore_MakesTheMemoryItsImage(t *testing.T) {
 						if runtime.GOOS == "linux" && m.Private() > keep {
 							t.Errorf("after %s it keeps %d private bytes of at most %d", c.name, m.Private(), keep)
 						}
+						m.Watch()
 						restore(t, m, by)
 						if !m.Same() {
 							t.Fatalf("after %s and a second Restore the memory is not its image", c.name)

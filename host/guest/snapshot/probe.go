@@ -51,6 +51,7 @@ func try(restore func(*Memory) error) error {
 		func() { dirty(m.Reallocate(2 * i.size)) },
 		func() { m.Keep = 0; dirty(m.Bytes()) },
 	} {
+		m.Watch()
 		change()
 		if err := restore(m); err != nil {
 			return err

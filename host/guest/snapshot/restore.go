@@ -63,20 +63,11 @@ const searched = 32 << 20
 // finds them again. Those that did not differ were looked at in vain; when that has cost as much as the page faults would
 // that having none spares, all are given back, so that what is kept follows what calls need now.
 func (m *Memory) restorePrivate(by Method) (pages int, err error) {
-	if end := wholePages(m.image.size); m.top-end > searched {
-		if err := m.giveBack(end); err != nil {
-			return 0, err
+	if m.undisturbed() {
+		for _, run := range m.known {
+			pages += m.putBack(run.from, run.to)
 		}
-	}
-	m.private = 0
-	err = m.image.backing.private(by, m.space.all[:m.top], func(from, to uint64) bool {
-		if m.private += to - from; m.private > m.Keep {
-			return false
-		}
-		pages += m.putBack(from, to)
-		return true
-	})
-	if err != nil {
+	} else if pages, err = m.restoreFound(by); err != nil {
 		return pages, err
 	}
 	kept := int(m.private / pageSize)
@@ -87,8 +78,30 @@ func (m *Memory) restorePrivate(by Method) (pages int, err error) {
 	return pages, err
 }
 
+// restoreFound searches for the private pages.
+func (m *Memory) restoreFound(by Method) (pages int, err error) {
+	if end := wholePages(m.image.size); m.top-end > searched {
+		if err := m.giveBack(end); err != nil {
+			return 0, err
+		}
+	}
+	m.private = 0
+	m.forget()
+	err = m.image.backing.private(by, m.space.all[:m.top], func(from, to uint64) bool {
+		if m.private += to - from; m.private > m.Keep {
+			return false
+		}
+		m.learn(span{from, to})
+		pages += m.putBack(from, to)
+		return true
+	})
+	return pages, err
+}
+
 // restoreChanged looks at every page. Those that were only read stay shared.
 func (m *Memory) restoreChanged() (pages int, err error) {
+	m.Unwatch()
+	defer func() { m.complete = false }() // it looks at contents, and does not learn which pages are private
 	end := wholePages(m.image.size)
 	pages = m.putBack(0, end)
 	if !shares {
@@ -134,6 +147,7 @@ func (m *Memory) giveBack(from uint64) error {
 	m.top = wholePages(m.image.size)
 	if from == 0 {
 		m.private, m.inVain = 0, 0
+		m.forget()
 	}
 	return nil
 }

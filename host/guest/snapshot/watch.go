@@ -1,0 +1,43 @@
+package snapshot
+
+import "runtime"
+
+// Watch is called before the instance is, so that Restore need not search if only pages were written to that were private
+// already: the first write to another page is a page fault, and the system counts those of each thread. The goroutine keeps
+// its thread until Unwatch, Restore or Free. Where that cannot be known, Watch does nothing.
+func (m *Memory) Watch() {
+	if !m.complete || m.watching {
+		return
+	}
+	runtime.LockOSThread()
+	m.faults, m.watching = pageFaults(), true
+}
+
+// Unwatch lets the goroutine go, and Restore searches. It has to be called before the goroutine waits for anything, since a
+// goroutine that keeps its thread wakes slowly, and before another goroutine writes to the memory. It may be repeated.
+func (m *Memory) Unwatch() {
+	if m.watching {
+		m.watching = false
+		runtime.UnlockOSThread()
+	}
+}
+
+// undisturbed ends the watch and reports whether no page has become private in it.
+func (m *Memory) undisturbed() bool {
+	calm := m.watching && pageFaults() == m.faults
+	m.Unwatch()
+	return calm
+}
+
+// maxKnown bounds the list of private runs that a memory keeps.
+const maxKnown = 64
+
+// learn notes a run of private pages.
+func (m *Memory) learn(run span) {
+	if m.complete = m.complete && len(m.known) < maxKnown; m.complete {
+		m.known = append(m.known, run)
+	}
+}
+
+// forget empties the list; it is complete if there is none.
+func (m *Memory) forget() { m.known, m.complete = m.known[:0], shares }
