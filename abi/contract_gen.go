@@ -296,6 +296,108 @@ func (SignatureEncoding) Values() []string {
 	return []string{"hex", "base64"}
 }
 
+// SignatureScheme: How a vendor signs, by name. It stands for the fields of a Signature; fields that are given go before it.
+type SignatureScheme string
+
+const (
+	SignatureSchemeGithub           SignatureScheme = "github"            // GitHub, `X-Hub-Signature-256`.
+	SignatureSchemeGitea            SignatureScheme = "gitea"             // Gitea and Forgejo, `X-Gitea-Signature`.
+	SignatureSchemeStripe           SignatureScheme = "stripe"            // Stripe, `Stripe-Signature` with `t` and `v1`.
+	SignatureSchemeSlack            SignatureScheme = "slack"             // Slack, `X-Slack-Signature` v0.
+	SignatureSchemeShopify          SignatureScheme = "shopify"           // Shopify, `X-Shopify-Hmac-Sha256`.
+	SignatureSchemeHubspotV3        SignatureScheme = "hubspot-v3"        // HubSpot, `X-HubSpot-Signature-v3`.
+	SignatureSchemeTwilio           SignatureScheme = "twilio"            // Twilio, `X-Twilio-Signature`: URL and form parameters, or URL with `bodySHA256`.
+	SignatureSchemeZoom             SignatureScheme = "zoom"              // Zoom, `x-zm-signature` v0.
+	SignatureSchemeLinear           SignatureScheme = "linear"            // Linear, `Linear-Signature`, with the time in the body.
+	SignatureSchemeQuickbooks       SignatureScheme = "quickbooks"        // Intuit QuickBooks, `intuit-signature`.
+	SignatureSchemeAsana            SignatureScheme = "asana"             // Asana, `X-Hook-Signature`; the secret comes in its handshake.
+	SignatureSchemeDiscord          SignatureScheme = "discord"           // Discord, `X-Signature-Ed25519`; the secret is the application's public key.
+	SignatureSchemeStandardWebhooks SignatureScheme = "standard-webhooks" // Standard Webhooks, `webhook-signature` v1.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v SignatureScheme) Valid() bool {
+	switch v {
+	case SignatureSchemeGithub, SignatureSchemeGitea, SignatureSchemeStripe, SignatureSchemeSlack, SignatureSchemeShopify, SignatureSchemeHubspotV3, SignatureSchemeTwilio, SignatureSchemeZoom, SignatureSchemeLinear, SignatureSchemeQuickbooks, SignatureSchemeAsana, SignatureSchemeDiscord, SignatureSchemeStandardWebhooks:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (SignatureScheme) Values() []string {
+	return []string{"github", "gitea", "stripe", "slack", "shopify", "hubspot-v3", "twilio", "zoom", "linear", "quickbooks", "asana", "discord", "standard-webhooks"}
+}
+
+// SignatureAlgorithm: How a signature is made.
+type SignatureAlgorithm string
+
+const (
+	SignatureAlgorithmHMAC    SignatureAlgorithm = "hmac"    // HMAC with a shared secret.
+	SignatureAlgorithmEd25519 SignatureAlgorithm = "ed25519" // Ed25519 (RFC 8032); the secret is the vendor's public key, in hex or base64.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v SignatureAlgorithm) Valid() bool {
+	switch v {
+	case SignatureAlgorithmHMAC, SignatureAlgorithmEd25519:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (SignatureAlgorithm) Values() []string {
+	return []string{"hmac", "ed25519"}
+}
+
+// HandshakeScheme: How a vendor checks a URL, by name. It stands for the fields of a Handshake; fields that are given go before it.
+type HandshakeScheme string
+
+const (
+	HandshakeSchemeSlack          HandshakeScheme = "slack"           // Slack, `url_verification`: answers `/challenge`. Signed.
+	HandshakeSchemeMicrosoftGraph HandshakeScheme = "microsoft-graph" // Microsoft Graph: answers the query parameter `validationToken`. Unsigned.
+	HandshakeSchemeZoom           HandshakeScheme = "zoom"            // Zoom, `endpoint.url_validation`: answers `plainToken` and its HMAC. Signed.
+	HandshakeSchemeAsana          HandshakeScheme = "asana"           // Asana: answers the header `X-Hook-Secret` and keeps it as the webhook's secret. Unsigned.
+	HandshakeSchemeDiscord        HandshakeScheme = "discord"         // Discord, PING: answers type 1. Signed.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v HandshakeScheme) Valid() bool {
+	switch v {
+	case HandshakeSchemeSlack, HandshakeSchemeMicrosoftGraph, HandshakeSchemeZoom, HandshakeSchemeAsana, HandshakeSchemeDiscord:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (HandshakeScheme) Values() []string {
+	return []string{"slack", "microsoft-graph", "zoom", "asana", "discord"}
+}
+
+// Dedupe: How a redelivery is recognised.
+type Dedupe string
+
+const (
+	DedupeID   Dedupe = "id"   // By `event_id`.
+	DedupeBody Dedupe = "body" // By an equal body within `dedupe_window_s`; only where a vendor gives no id and never sends two events that are alike.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v Dedupe) Valid() bool {
+	switch v {
+	case DedupeID, DedupeBody:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (Dedupe) Values() []string {
+	return []string{"id", "body"}
+}
+
 // SignatureHash: Hash under the HMAC.
 type SignatureHash string
 
@@ -816,35 +918,71 @@ type Method struct {
 
 // VendorHook: A webhook that the vendor sends.
 type VendorHook struct {
-	Name         string     `json:"name"`                     // Name.
-	Signature    *Signature `json:"signature,omitempty"`      // How it is signed; without it the integration's guest verifies.
-	Event        string     `json:"event,omitempty"`          // Where the vendor's event name is: `header:NAME` or a JSON pointer.
-	EventID      string     `json:"event_id,omitempty"`       // Where the id of a delivery is, same form; a number counts as written. A redelivery of the same id is acknowledged and not worked again. Without an id every delivery is worked: equal bodies may be two events.
-	Handshake    *Handshake `json:"handshake,omitempty"`      // Answer to a vendor's check of the URL. Reserved.
-	RenewBeforeS int64      `json:"renew_before_s,omitempty"` // Subscriptions expire: renew so long before. Reserved.
+	Name          string            `json:"name"`                      // Name.
+	Signature     *Signature        `json:"signature,omitempty"`       // How it is signed; without it the integration's guest verifies, or the address carries a key.
+	Event         string            `json:"event,omitempty"`           // Where the vendor's event name is: `header:NAME` or a JSON pointer.
+	EventID       string            `json:"event_id,omitempty"`        // Where the id of a delivery is, same form; a number counts as written. A redelivery of the same id is acknowledged and not worked again. Without an id every delivery is worked: equal bodies may be two events.
+	Dedupe        Dedupe            `json:"dedupe,omitempty"`          // Default id.
+	DedupeWindowS int64             `json:"dedupe_window_s,omitempty"` // How long an equal body is the same event; default 86400, at most 30 days.
+	Handshake     *Handshake        `json:"handshake,omitempty"`       // Answer to a vendor's check of the URL.
+	Account       string            `json:"account,omitempty"`         // Where the vendor's id of the account is, same form as `event`. It lets a webhook be `app`: one URL for the application.
+	OneAccount    bool              `json:"one_account,omitempty"`     // An account id names one connection. An event for which several connections have that id goes to none of them; it is kept in the inbox as ambiguous. Otherwise it goes to all.
+	AppSecret     string            `json:"app_secret,omitempty"`      // Name of the operator's setting with the application's secret or public key, one per line while it is rotated; for webhooks that are `app`.
+	Subscription  *HookSubscription `json:"subscription,omitempty"`    // How the host subscribes at the vendor, as data. Otherwise the module's exports do it, or nobody.
+	RenewBeforeS  int64             `json:"renew_before_s,omitempty"`  // Subscriptions that expire are renewed so long before; default a tenth of their life.
 }
 
-// Signature: An HMAC scheme as data.
+// Signature: A signature scheme as data.
 type Signature struct {
-	Header        string            `json:"header"`                   // Header with the signature.
-	Hash          SignatureHash     `json:"hash,omitempty"`           // Default sha256.
-	Encoding      SignatureEncoding `json:"encoding,omitempty"`       // Default hex.
-	Prefix        string            `json:"prefix,omitempty"`         // Text before the signature, for example `sha256=`.
-	PairKey       string            `json:"pair_key,omitempty"`       // Header is `k=v,k=v`: key of the signature, for example `v1`.
-	TimePairKey   string            `json:"time_pair_key,omitempty"`  // Key of the timestamp in the same header, for example `t`.
-	ListSeparator string            `json:"list_separator,omitempty"` // Several signatures in one header, any may match.
-	TimeHeader    string            `json:"time_header,omitempty"`    // Header with the timestamp.
-	TimeUnit      TimeUnit          `json:"time_unit,omitempty"`      // Default s.
-	ToleranceS    int64             `json:"tolerance_s,omitempty"`    // Largest age and lead of the timestamp; default 300.
-	Payload       string            `json:"payload,omitempty"`        // What is signed: text with `{body} {ts} {method} {url} {header:NAME}`; default `{body}`.
-	SecretPrefix  string            `json:"secret_prefix,omitempty"`  // Prefix cut from the secret, the rest is base64 (`whsec_`).
+	Scheme        SignatureScheme    `json:"scheme,omitempty"`         // The vendor's scheme by name.
+	Header        string             `json:"header,omitempty"`         // Header with the signature; required without a scheme.
+	Algorithm     SignatureAlgorithm `json:"algorithm,omitempty"`      // Default hmac.
+	Hash          SignatureHash      `json:"hash,omitempty"`           // Default sha256.
+	Encoding      SignatureEncoding  `json:"encoding,omitempty"`       // Default hex.
+	Prefix        string             `json:"prefix,omitempty"`         // Text before the signature, for example `sha256=`.
+	PairKey       string             `json:"pair_key,omitempty"`       // Header is `k=v,k=v`: key of the signature, for example `v1`.
+	TimePairKey   string             `json:"time_pair_key,omitempty"`  // Key of the timestamp in the same header, for example `t`.
+	ListSeparator string             `json:"list_separator,omitempty"` // Several signatures in one header, any may match.
+	TimeHeader    string             `json:"time_header,omitempty"`    // Header with the timestamp.
+	TimePointer   string             `json:"time_pointer,omitempty"`   // JSON pointer to the timestamp in the body, which must be signed.
+	TimeUnit      TimeUnit           `json:"time_unit,omitempty"`      // Default s.
+	ToleranceS    int64              `json:"tolerance_s,omitempty"`    // Largest age and lead of the timestamp; default 300.
+	Payload       string             `json:"payload,omitempty"`        // What is signed: text with `{body} {params} {ts} {method} {url} {header:NAME}`; default `{body}`. `{params}` are the form parameters as Twilio sorts them, or nothing where the query parameter `bodySHA256` holds the hash of the body.
+	SecretPrefix  string             `json:"secret_prefix,omitempty"`  // Prefix cut from the secret, the rest is base64 (`whsec_`).
 }
 
-// Handshake: Answer to a vendor's check of the URL.
+// Handshake: Answer to a vendor's check of the URL. It is signed like an event unless `unsigned`. Answers have at most 4 KiB and are never HTML.
 type Handshake struct {
-	When        string `json:"when"`                   // `query:NAME` or a JSON pointer whose presence means handshake.
-	Reply       string `json:"reply"`                  // Where the text to answer is.
-	ContentType string `json:"content_type,omitempty"` // Of the answer.
+	Scheme      HandshakeScheme   `json:"scheme,omitempty"`       // The vendor's handshake by name.
+	When        string            `json:"when,omitempty"`         // `query:NAME`, `header:NAME` or a JSON pointer whose presence means handshake; required without a scheme.
+	Equals      string            `json:"equals,omitempty"`       // The value there must be this.
+	Reply       string            `json:"reply,omitempty"`        // Where the text to answer is, same form.
+	Fields      map[string]string `json:"fields,omitempty"`       // Answer a JSON object with these fields instead: each a place as in `reply`, `hmac:PLACE` for the hex HMAC-SHA256 of the text there with the webhook's secret, or `json:VALUE` for a value as it stands.
+	ReplyHeader string            `json:"reply_header,omitempty"` // The text goes into this header of the answer, and not into its body.
+	KeepSecret  bool              `json:"keep_secret,omitempty"`  // The text is the secret of later signatures: sealed and kept. The webhook's address then carries a key, so that only the vendor can set it.
+	Unsigned    bool              `json:"unsigned,omitempty"`     // The vendor does not sign this request.
+	ContentType string            `json:"content_type,omitempty"` // `text/plain` (default) or `application/json`.
+}
+
+// HookSubscription: How the host subscribes to a webhook at the vendor. Beside the usual templates there are `{{webhook.url}}`, `{{webhook.secret}}`, `{{webhook.topics}}` (what the integration's webhook lists; alone as a text in `json` a list, otherwise separated by commas), `{{webhook.until}}` and `{{webhook.until_ms}}` (now and `lifetime_s`), and for renew and delete `{{webhook.id}}`.
+type HookSubscription struct {
+	Create    SubscriptionRequest  `json:"create"`               // Makes the subscription.
+	Renew     *SubscriptionRequest `json:"renew,omitempty"`      // Prolongs it; without it a new one is made and the old one deleted.
+	Delete    *SubscriptionRequest `json:"delete,omitempty"`     // Ends it.
+	ID        string               `json:"id,omitempty"`         // Pointer to its id in the answer of create; default `/id`.
+	ExpiresAt string               `json:"expires_at,omitempty"` // Pointer to when it ends in the answers of create and renew: RFC 3339, or a number of seconds or milliseconds since 1970.
+	LifetimeS int64                `json:"lifetime_s,omitempty"` // How long it lives if the answer does not say; 0 is for ever.
+	Secret    string               `json:"secret,omitempty"`     // Pointer to a secret that the vendor makes, in the answer of create. Without it the host's own is used.
+}
+
+// SubscriptionRequest: A request as data; all texts are templates.
+type SubscriptionRequest struct {
+	Method  string            `json:"method,omitempty"`  // Default POST.
+	URL     string            `json:"url"`               // Absolute, or a path below `api.base_url`.
+	Headers map[string]string `json:"headers,omitempty"` // Headers.
+	Query   map[string]string `json:"query,omitempty"`   // Query parameters.
+	Form    map[string]string `json:"form,omitempty"`    // Body as a form.
+	JSON    json.RawMessage   `json:"json,omitempty"`    // Body as JSON, in which every text is a template.
 }
 
 // Role: An account that takes part in an integration.
@@ -872,14 +1010,17 @@ type Action struct {
 	HasForm     bool       `json:"has_form,omitempty"`    // Asks for input (`frigg_action_form`).
 }
 
-// Webhook: A webhook that an integration record receives at its own URL.
+// Webhook: A webhook that an integration receives.
 type Webhook struct {
-	Name        string `json:"name"`                   // Name; part of the URL when there are several.
-	Role        string `json:"role,omitempty"`         // Role whose module's vendor hook describes the signature.
-	Hook        string `json:"hook,omitempty"`         // Which vendor hook of that module; default its first.
-	Event       string `json:"event,omitempty"`        // Event that the guest gets; default ON_WEBHOOK.
-	Verify      bool   `json:"verify,omitempty"`       // The guest verifies and answers (`frigg_receive_webhook`) before anything is stored.
-	SecretField string `json:"secret_field,omitempty"` // Configuration field (`format: password`) into which a person puts a secret that the vendor made; filled in, it goes before the host's own. Default: the webhook's name and `_webhook_secret`.
+	Name        string   `json:"name"`                   // Name; part of the URL when there are several.
+	Role        string   `json:"role,omitempty"`         // Role whose module's vendor hook describes the signature.
+	Hook        string   `json:"hook,omitempty"`         // Which vendor hook of that module; default its first.
+	Event       string   `json:"event,omitempty"`        // Event that the guest gets; default ON_WEBHOOK.
+	Verify      bool     `json:"verify,omitempty"`       // The guest verifies and answers (`frigg_receive_webhook`) before anything is stored.
+	App         bool     `json:"app,omitempty"`          // One URL for the application (`/api/{name}-integration/webhooks`) and not one for each record. Events go to every record that uses the account which the vendor hook finds in `account`.
+	Subscribe   bool     `json:"subscribe,omitempty"`    // The host subscribes at the vendor when the record is enabled, renews, and ends it when the record is removed.
+	Topics      []string `json:"topics,omitempty"`       // What to subscribe to, in the vendor's words.
+	SecretField string   `json:"secret_field,omitempty"` // Configuration field (`format: password`) into which a person puts a secret that the vendor made; filled in, it goes before the host's own. Default: the webhook's name and `_webhook_secret`.
 }
 
 // EventClaim: A name that a guest uses.

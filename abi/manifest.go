@@ -149,9 +149,5 @@ func ReservedFields(m *Manifest) []string {
 		use(m.API.Idempotency != nil && m.API.Idempotency.Field != "", "api.idempotency.field")
 		use(len(m.API.SecretResponses) > 0, "api.secret_responses")
 	}
-	for i, h := range m.Hooks {
-		use(h.Handshake != nil, at(nth("hooks", i), "handshake"))
-		use(h.RenewBeforeS > 0, at(nth("hooks", i), "renew_before_s"))
-	}
 	return paths
 }

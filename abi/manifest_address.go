@@ -18,6 +18,8 @@ var (
 	inRenewal  = place{scopes: "settings form credential"}                // when there are tokens
 	inHost     = place{scopes: "settings form credential callback"}       // anything that is not secret
 	asSecret   = place{scopes: "settings form credential", secrets: true} // inside a request
+	inHook     = place{scopes: "settings form credential webhook", secrets: true}
+	inHookURL  = place{scopes: "settings form credential webhook"}
 )
 
 // template parses text and reports references to what does not exist or must not stand there.
@@ -55,6 +57,10 @@ func (c *checker) judge(r Ref, in place) string {
 	case ScopeCredential:
 		if secret, known = c.credential[r.Name]; !known {
 			return "is not kept; add it to `keep`"
+		}
+	case ScopeWebhook:
+		if secret, known = webhookValues[r.Name]; !known {
+			return "does not exist; there are " + strings.Join(sortedKeys(webhookValues), ", ")
 		}
 	case ScopeCallback:
 		if !c.redirect {
@@ -126,8 +132,8 @@ func (c *checker) address(path, text string, in place) {
 }
 
 // relative judges the template of a path below the base URL.
-func (c *checker) relative(path, text string) {
-	c.template(path, text, inRenewal)
+func (c *checker) relative(path, text string, in place) {
+	c.template(path, text, in)
 	if !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || strings.Contains(text, "#") {
 		c.add(path, "%q must be an absolute address, or a path that starts with one slash", clip(text))
 		return

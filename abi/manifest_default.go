@@ -142,15 +142,3 @@ func apiDefaults(a *API) {
 		a.Idempotency.Methods = []string{"POST", "PATCH"}
 	}
 }
-
-func hookDefaults(h *VendorHook) {
-	s := h.Signature
-	if s == nil {
-		return
-	}
-	or(&s.Hash, SignatureHashSha256)
-	or(&s.Encoding, SignatureEncodingHex)
-	or(&s.TimeUnit, TimeUnitS)
-	or(&s.ToleranceS, 300)
-	or(&s.Payload, "{body}")
-}

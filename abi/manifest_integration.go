@@ -73,6 +73,18 @@ func (c *checker) webhooks() {
 		case w.Role != "" && !slices.ContainsFunc(c.m.Roles, isRole):
 			c.add(at(path, "role"), "%q is not declared; add it to `roles`", clip(w.Role))
 		}
+		if w.App && w.Role == "" {
+			c.add(at(path, "role"), "is missing: `app` finds the account in the vendor hook of a role's module")
+		}
+		if w.App && (w.Verify || w.Subscribe || w.SecretField != "") {
+			c.add(at(path, "app"), "does not go with verify, subscribe or secret_field, which are of one record")
+		}
+		if w.Subscribe && w.Role == "" {
+			c.add(at(path, "role"), "is missing: `subscribe` asks the vendor of a role's module")
+		}
+		for j, topic := range w.Topics {
+			c.said(nth(at(path, "topics"), j), topic, "what to subscribe to")
+		}
 		if w.SecretField != "" && !c.m.DynamicConfig && !formFields(c.m.Config)[w.SecretField] {
 			c.add(at(path, "secret_field"), "%q is not a field with `format: password` of `config`; add it there", clip(w.SecretField))
 		}

@@ -333,16 +333,21 @@ func (c *checker) request(path string, r *RequestTemplate) {
 	if r.Method != "" {
 		c.method(at(path, "method"), r.Method)
 	}
-	if strings.HasPrefix(r.URL, "/") {
-		c.relative(at(path, "url"), r.URL)
-	} else {
-		c.address(at(path, "url"), r.URL, inRenewal)
-	}
+	c.requestURL(at(path, "url"), r.URL, inRenewal)
 	c.headers(at(path, "headers"), r.Headers, asSecret)
 	c.templates(at(path, "query"), r.Query, asSecret)
 	c.templates(at(path, "fields"), r.Fields, asSecret)
 	if len(r.Fields) > 0 && (r.Body == "" || r.Body == BodyKindNone) {
 		c.add(at(path, "body"), "say how `fields` are written: form, json, multipart or query")
+	}
+}
+
+// requestURL judges a path below the base URL or an absolute address.
+func (c *checker) requestURL(path, text string, in place) {
+	if strings.HasPrefix(text, "/") {
+		c.relative(path, text, in)
+	} else {
+		c.address(path, text, in)
 	}
 }
 
@@ -387,53 +392,6 @@ func (c *checker) predicate(path string, p *Predicate) {
 	c.pointer(at(path, "pointer"), p.Pointer)
 	if p.Header != "" {
 		c.headerName(at(path, "header"), p.Header)
-	}
-}
-
-func (c *checker) hook(path string, h *VendorHook) {
-	for _, s := range []struct{ field, text string }{{"event", h.Event}, {"event_id", h.EventID}} {
-		if s.text != "" {
-			c.source(at(path, s.field), s.text)
-		}
-	}
-	if h.Signature != nil {
-		c.signature(at(path, "signature"), h.Signature)
-	}
-	if h.Handshake != nil {
-		c.said(path+".handshake.when", h.Handshake.When, "what shows a handshake")
-		c.said(path+".handshake.reply", h.Handshake.Reply, "where the answer is")
-	}
-}
-
-var placeholder = &pattern{text: `\{([^{}]*)\}`}
-
-func (c *checker) signature(path string, s *Signature) {
-	c.headerName(at(path, "header"), s.Header)
-	if s.TimeHeader != "" {
-		c.headerName(at(path, "time_header"), s.TimeHeader)
-	}
-	if s.TimePairKey != "" && s.PairKey == "" {
-		c.add(at(path, "pair_key"), "is missing: time_pair_key says that the header holds pairs")
-	}
-	if s.TimePairKey != "" && s.TimeHeader != "" {
-		c.add(at(path, "time_header"), "the timestamp is in `time_pair_key` already; keep one")
-	}
-	timed, body := s.TimePairKey != "" || s.TimeHeader != "", s.Payload == ""
-	for _, m := range placeholder.regexp().FindAllStringSubmatch(s.Payload, -1) {
-		header, isHeader := strings.CutPrefix(m[1], "header:")
-		switch {
-		case isHeader:
-			c.headerName(at(path, "payload"), header)
-		case m[1] == "body":
-			body = true
-		case m[1] == "ts" && !timed:
-			c.add(at(path, "payload"), "{ts} has no value; say `time_header` or `time_pair_key`")
-		case m[1] != "ts" && m[1] != "method" && m[1] != "url":
-			c.add(at(path, "payload"), "%q is none of {body} {ts} {method} {url} {header:NAME}", clip(m[0]))
-		}
-	}
-	if !body {
-		c.add(at(path, "payload"), "must hold {body}; what is not signed cannot be trusted")
 	}
 }
 

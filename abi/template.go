@@ -11,6 +11,7 @@ const (
 	ScopeForm       = "form"       // what the person typed
 	ScopeCredential = "credential" // what the vendor's token answer gave
 	ScopeCallback   = "callback"   // query of the redirect
+	ScopeWebhook    = "webhook"    // address, secret and the like of a webhook that is subscribed to
 )
 
 // Ref names a value from outside, written {{scope.name}} in a template.
@@ -62,10 +63,10 @@ func parseRef(s string) (Ref, error) {
 		return Ref{}, fmt.Errorf("%q is not a reference; write {{scope.name}} without spaces, for example {{settings.client_id}}", "{{"+clip(s)+"}}")
 	}
 	switch scope {
-	case ScopeSettings, ScopeForm, ScopeCredential, ScopeCallback:
+	case ScopeSettings, ScopeForm, ScopeCredential, ScopeCallback, ScopeWebhook:
 		return Ref{scope, name}, nil
 	}
-	return Ref{}, fmt.Errorf("{{%s.%s}}: there is no scope %q; use settings, form, credential or callback", clip(scope), clip(name), clip(scope))
+	return Ref{}, fmt.Errorf("{{%s.%s}}: there is no scope %q; use settings, form, credential, callback or webhook", clip(scope), clip(name), clip(scope))
 }
 
 // isRefName reports whether s can be the name of a value: 1 to 128 letters, digits, dashes and underscores.

@@ -206,6 +206,9 @@ func (db *DB) MessagesOf(ctx context.Context, o account.Owner, id integration.ID
 
 func (db *DB) ReceiveEvent(ctx context.Context, e *integration.Event, then job.New, maxWaiting int) (existed bool, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
+		if err := forgetDelivery(tx, e); err != nil {
+			return err
+		}
 		n, err := tx.Exec(`INSERT INTO events (id, integration_id, owner, webhook, dedupe, data, received_at, job_id)
 			SELECT $1, id, owner, $2, $3, $4, $5, $6 FROM integrations WHERE owner = $7 AND id = $8
 			ON CONFLICT (integration_id, webhook, dedupe) DO NOTHING`,
@@ -386,24 +389,6 @@ func (db *DB) ValueKeys(ctx context.Context, o account.Owner, id integration.ID,
 	keys, err := Many(db.reader(ctx), Value[string], `SELECT key FROM integration_values`+ofRecord+`AND substr(key, 1, length($3)) = $3 AND key > $4 ORDER BY key LIMIT $5`,
 		o, id, prefix, after, limit)
 	return keys, at("store.ValueKeys", err, nil)
-}
-
-func (db *DB) WebhookSecret(ctx context.Context, o account.Owner, id integration.ID, webhook string) (string, error) {
-	sealed, err := One(db.reader(ctx), Value[string], `SELECT secret FROM integration_webhooks`+ofRecord+`AND webhook = $3`, o, id, webhook)
-	return sealed, at("store.WebhookSecret", err, says{fault.NotFound: "the webhook has no secret yet"})
-}
-
-func (db *DB) KeepWebhookSecret(ctx context.Context, o account.Owner, id integration.ID, webhook, sealed string, now time.Time) (kept string, err error) {
-	err = db.writeOwned(ctx, "store.KeepWebhookSecret", o, id, func(tx *Tx) error {
-		_, err := tx.Exec(`INSERT INTO integration_webhooks (integration_id, webhook, secret, created_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (integration_id, webhook) DO NOTHING`, id, webhook, sealed, micros(&now))
-		if err != nil {
-			return err
-		}
-		kept, err = One(tx, Value[string], `SELECT secret FROM integration_webhooks WHERE integration_id = $1 AND webhook = $2`, id, webhook)
-		return err
-	})
-	return kept, err
 }
 
 func (db *DB) EnqueueFor(ctx context.Context, o account.Owner, id integration.ID, n job.New, maxWaiting int) (jid job.ID, existed bool, err error) {

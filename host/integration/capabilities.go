@@ -3,15 +3,12 @@ package integration
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
-	"github.com/frigg-host/frigg-host/host/secret"
 )
 
 const (
@@ -267,39 +264,4 @@ func clip(s string, n int) string {
 		return string(r[:n-1]) + "…"
 	}
 	return s
-}
-
-// webhook serves addresses of the record's webhooks.
-type webhook run
-
-func (c *webhook) Endpoint(ctx context.Context, q abi.WebhookEndpoint) (abi.WebhookAddress, error) {
-	w, err := declaredWebhook(c.plugin, q.Webhook)
-	if err != nil {
-		return abi.WebhookAddress{}, err
-	}
-	text, err := c.s.webhookSecret(ctx, c.in, c.plugin, w)
-	if err != nil {
-		return abi.WebhookAddress{}, err
-	}
-	url := c.s.PublicURL + "/api/" + c.plugin.Name + "-integration/webhooks/" + string(c.in.ID)
-	if len(c.plugin.Manifest.Webhooks) > 1 {
-		url += "/" + w.Name
-	}
-	handle := c.handles.Issue(text)
-	if sig, err := c.s.signatureOf(c.plugin, w); err != nil {
-		return abi.WebhookAddress{}, err
-	} else if sig == nil && !w.Verify {
-		url += "?" + keyParameter + "=" + handle // nothing is signed, so the address itself is the secret
-	}
-	return abi.WebhookAddress{URL: url, Secret: handle}, nil
-}
-
-// newWebhookSecret makes a secret in the form that the vendor's scheme expects.
-func newWebhookSecret(sig *abi.Signature) secret.Text {
-	raw := make([]byte, 32)
-	rand.Read(raw)
-	if sig != nil && sig.SecretPrefix != "" {
-		return secret.NewText(sig.SecretPrefix + base64.StdEncoding.EncodeToString(raw))
-	}
-	return secret.NewText(hex.EncodeToString(raw))
 }

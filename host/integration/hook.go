@@ -1,92 +1,70 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
-	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/plugin"
-	"github.com/frigg-host/frigg-host/host/pointer"
 	"github.com/frigg-host/frigg-host/host/secret"
+	"github.com/frigg-host/frigg-host/host/webhook"
 )
 
-// keyParameter of a webhook URL carries its secret where the vendor signs nothing.
-const keyParameter = "key"
+// Query parameters of webhook URLs that are the host's.
+const (
+	keyParameter          = "key"          // the webhook's own secret, where the vendor's signature does not do
+	subscriptionParameter = "subscription" // tells one subscription from those before it
+)
 
 // Inbound is a request as a vendor sent it.
-type Inbound struct {
-	Method string
-	URL    string // as the vendor called it, absolute
-	Header http.Header
-	Query  url.Values
-	Body   []byte // raw
+type Inbound = webhook.Request
+
+// hooked is a webhook of one record: what the manifests say of it.
+type hooked struct {
+	plugin *plugin.Plugin
+	record *Integration
+	w      abi.Webhook
+	hook   *abi.VendorHook // nil when the webhook names no role
+	module *plugin.Plugin  // that declares hook
 }
 
-// Receive takes a webhook in for one record: verify, recognise a redelivery by the vendor's id, then one act (event and job),
-// and only then answer. name is empty when the plugin declares a single webhook. Errors: NotFound (record, webhook),
-// Unauthorized (signature), Invalid.
+// Receive takes a webhook in for one record: verify, recognise a redelivery, then one act (event and job), and only then answer.
+// Nothing is written before the request has proved where it comes from. name is empty when the plugin declares a single webhook.
+// Errors: NotFound (record, webhook), Unauthorized (signature), Invalid, RateLimited (too much waits).
 func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name string, in Inbound) (abi.HTTPReply, error) {
-	record, err := s.Store.IntegrationForWebhook(ctx, id)
+	h, err := s.hookOf(ctx, pluginName, id, name)
 	if err != nil {
 		return abi.HTTPReply{}, err
 	}
-	if record.Plugin != pluginName {
-		return abi.HTTPReply{}, notFound()
-	}
-	p, err := s.integrationPlugin(record.Plugin)
+	keys, err := s.hookKeys(ctx, h)
 	if err != nil {
 		return abi.HTTPReply{}, err
 	}
-	w, err := declaredWebhook(p, name)
+	e := newEvent(h, &in, s.now())
+	reply, stored, err := s.admitEvent(ctx, h, keys, e, &in)
 	if err != nil {
-		return abi.HTTPReply{}, err
+		return abi.HTTPReply{}, s.refused(ctx, h, err)
 	}
-	key, err := s.webhookSecret(ctx, record, p, w)
-	if err != nil {
-		return abi.HTTPReply{}, err
-	}
-	hook, err := s.vendorHook(p, w)
-	if err != nil {
-		return abi.HTTPReply{}, err
-	}
-	e := s.event(record, w, hook, in)
-	reply := abi.HTTPReply{Status: http.StatusOK, Text: `{"received":true}`, Headers: map[string]string{"content-type": "application/json"}}
-	switch {
-	case w.Verify:
-		answer, drop, err := s.askReceiver(ctx, p, record, key, e, in)
-		if err != nil {
-			return abi.HTTPReply{}, s.refused(ctx, record, w, err)
-		}
-		if answer != nil {
-			reply = *answer
-		}
-		if drop {
-			return reply, nil
-		}
-	case hook != nil && hook.Signature != nil:
-		if err := verify(*hook.Signature, key, in, s.Now()); err != nil {
-			return abi.HTTPReply{}, s.refused(ctx, record, w, err)
-		}
-	case subtle.ConstantTimeCompare([]byte(in.Query.Get(keyParameter)), []byte(key.Reveal())) != 1:
-		return abi.HTTPReply{}, s.refused(ctx, record, w, badSignature("the address lacks its key; use the whole URL that the integration gave"))
-	}
-	event := w.Event
-	if event == "" {
-		event = abi.EventOnWebhook
-	}
-	if Decide(record.Status, event) == Discard {
+	if !stored {
 		return reply, nil
 	}
-	s.recognise(record, w, hook, e)
-	existed, err := s.Store.ReceiveEvent(ctx, e, s.eventJob(record, event, payload{Stored: e.ID}), maxReceived)
+	event := cmp.Or(h.w.Event, abi.EventOnWebhook)
+	if Decide(h.record.Status, event) == Discard {
+		return reply, nil
+	}
+	s.recognise(h, e, &in)
+	existed, err := s.Store.ReceiveEvent(ctx, e, s.eventJob(h.record, event, payload{Stored: e.ID}), maxReceived)
 	if err != nil {
 		return abi.HTTPReply{}, err
 	}
@@ -96,28 +74,125 @@ func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name st
 	return reply, nil
 }
 
+// hookOf finds the webhook behind an address.
+func (s *Service) hookOf(ctx context.Context, pluginName string, id ID, name string) (hooked, error) {
+	record, err := s.Store.IntegrationForWebhook(ctx, id)
+	if err != nil {
+		return hooked{}, err
+	}
+	if record.Plugin != pluginName {
+		return hooked{}, notFound()
+	}
+	p, err := s.integrationPlugin(record.Plugin)
+	if err != nil {
+		return hooked{}, err
+	}
+	w, err := declaredWebhook(p, name, false)
+	if err != nil {
+		return hooked{}, err
+	}
+	return s.hook(p, record, w)
+}
+
+func (s *Service) hook(p *plugin.Plugin, record *Integration, w abi.Webhook) (hooked, error) {
+	h := hooked{plugin: p, record: record, w: w}
+	if w.Role == "" {
+		return h, nil
+	}
+	i := slices.IndexFunc(p.Manifest.Roles, func(r abi.Role) bool { return r.Name == w.Role })
+	if i < 0 {
+		return h, nil
+	}
+	m, err := s.Plugins.Plugin(p.Manifest.Roles[i].Module)
+	if err != nil {
+		return h, err
+	}
+	h.module, h.hook = m, abi.HookOf(&m.Manifest, w)
+	return h, nil
+}
+
+var received = abi.HTTPReply{Status: http.StatusOK, Text: `{"received":true}`, Headers: map[string]string{"content-type": "application/json"}}
+
+// admitEvent decides whether a request is the vendor's and what it is answered. event is false for what is no event.
+func (s *Service) admitEvent(ctx context.Context, h hooked, keys hookKeys, e *Event, in *Inbound) (reply abi.HTTPReply, event bool, err error) {
+	if h.w.Verify {
+		return s.askReceiver(ctx, h, keys, e, in)
+	}
+	shake := h.handshake()
+	greets := webhook.Greets(shake, in)
+	switch {
+	case greets && shake.KeepSecret:
+		err = addressed(keys.own, in)
+	case greets && shake.Unsigned:
+	default:
+		err = h.proved(keys, in, s.Now())
+	}
+	if err != nil || !greets {
+		return received, err == nil, err
+	}
+	reply, kept, err := webhook.Answer(shake, keys.live, in)
+	if err == nil && !kept.IsZero() {
+		err = s.keepVendorSecret(ctx, h, kept)
+	}
+	return reply, false, err
+}
+
+// proved checks that a request comes from the vendor: it is signed or, where the vendor signs nothing, addressed with the key.
+func (h hooked) proved(keys hookKeys, in *Inbound, now time.Time) error {
+	if h.hook != nil && h.hook.Signature != nil {
+		return webhook.Verify(*h.hook.Signature, keys.live, in, now)
+	}
+	return addressed(keys.live, in)
+}
+
+// addressed checks the key in the address.
+func addressed(keys []secret.Text, in *Inbound) error {
+	given := []byte(in.Query.Get(keyParameter))
+	for _, k := range keys {
+		if len(given) > 0 && subtle.ConstantTimeCompare(given, []byte(k.Reveal())) == 1 {
+			return nil
+		}
+	}
+	return webhook.Refused("the address lacks its key; use the whole URL that the integration gave")
+}
+
+func (h hooked) handshake() *abi.Handshake {
+	if h.hook == nil {
+		return nil
+	}
+	return h.hook.Handshake
+}
+
+// keyed reports that the address of the webhook carries its key.
+func (h hooked) keyed() bool {
+	signed := h.hook != nil && h.hook.Signature != nil
+	return !signed && !h.w.Verify || h.handshake() != nil && h.handshake().KeepSecret
+}
+
 // refused tells the operator of a webhook that a record did not take: the answer, which only the vendor sees, says no more.
-func (s *Service) refused(ctx context.Context, record *Integration, w abi.Webhook, err error) error {
-	s.Log.WarnContext(ctx, "webhook refused", "op", "integration.Receive", "owner", string(record.Owner), "integration", string(record.ID),
-		"plugin", record.Plugin, "webhook", w.Name, "err", err)
+func (s *Service) refused(ctx context.Context, h hooked, err error) error {
+	s.Log.WarnContext(ctx, "webhook refused", "op", "integration.Receive", "owner", string(h.record.Owner), "integration", string(h.record.ID),
+		"plugin", h.record.Plugin, "webhook", h.w.Name, "err", err)
 	return err
 }
 
-// event is what is stored of a request.
-func (s *Service) event(record *Integration, w abi.Webhook, hook *abi.VendorHook, in Inbound) *Event {
-	e := &Event{ID: newEventID(), Integration: record.ID, Owner: record.Owner, Webhook: w.Name, ReceivedAt: s.now()}
-	e.Data = abi.WebhookEvent{Webhook: w.Name, Headers: storedHeaders(in.Header, hook), Query: storedQuery(in.Query), ReceivedAtMS: e.ReceivedAt.UnixMilli()}
+// newEvent is what is stored of a request for a record.
+func newEvent(h hooked, in *Inbound, now time.Time) *Event {
+	return &Event{ID: newEventID(), Integration: h.record.ID, Owner: h.record.Owner, Webhook: h.w.Name, ReceivedAt: now, Data: eventData(h, in, now)}
+}
+
+func eventData(h hooked, in *Inbound, now time.Time) abi.WebhookEvent {
+	d := abi.WebhookEvent{Webhook: h.w.Name, Headers: storedHeaders(in.Header, h.hook), Query: storedQuery(in.Query), ReceivedAtMS: now.UnixMilli()}
 	if utf8.Valid(in.Body) {
-		e.Data.Text = string(in.Body)
+		d.Text = string(in.Body)
 	} else {
-		e.Data.Bytes = in.Body
+		d.Bytes = in.Body
 	}
-	if hook != nil {
-		doc := sync.OnceValue(func() any { v, _ := pointer.Decode(in.Body); return v })
-		e.Data.Event = clip(read(hook.Event, in.Header, doc), maxEventText)
-		e.Data.ID = deliveryID(read(hook.EventID, in.Header, doc))
+	if h.hook != nil {
+		d.Event = clip(in.Text(h.hook.Event), maxEventText)
+		d.ID = deliveryID(in.Text(h.hook.EventID))
 	}
-	return e
+	return d
 }
 
 // maxEventText bounds what a vendor calls its events and deliveries.
@@ -133,28 +208,42 @@ func deliveryID(id string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// recognise says by what a redelivery is known. Only the vendor's id tells one from a second event with the same body, so
-// an event without an id is its own.
-func (s *Service) recognise(record *Integration, w abi.Webhook, hook *abi.VendorHook, e *Event) {
+// bodyDedupe begins what redeliveries are known by that have no id.
+const bodyDedupe = "body:"
+
+// recognise says by what a redelivery is known. Unless the manifest says that equal bodies are one event, only the vendor's id
+// tells a redelivery from a second event with the same body, so an event without an id is its own.
+func (s *Service) recognise(h hooked, e *Event, in *Inbound) {
 	if e.Dedupe = e.Data.ID; e.Dedupe != "" {
 		return
 	}
+	if h.hook != nil && h.hook.Dedupe == abi.DedupeBody {
+		sum := sha256.Sum256(in.Body)
+		e.Dedupe = bodyDedupe + hex.EncodeToString(sum[:])
+		e.DedupeSince = e.ReceivedAt.Add(-time.Duration(h.hook.DedupeWindowS) * time.Second)
+		return
+	}
 	e.Dedupe = string(e.ID)
-	if hook != nil && hook.EventID != "" {
-		s.Log.Warn("a webhook carries no delivery id at "+hook.EventID+": a redelivery will be worked again",
-			"owner", string(record.Owner), "integration", string(record.ID), "plugin", record.Plugin, "op", "integration.Receive "+w.Name)
+	if h.hook != nil && h.hook.EventID != "" {
+		s.Log.Warn("a webhook carries no delivery id at "+h.hook.EventID+": a redelivery will be worked again",
+			"owner", string(e.Owner), "integration", string(e.Integration), "plugin", h.plugin.Name, "op", "integration.Receive "+h.w.Name)
 	}
 }
+
+const (
+	maxStoredFields = 50   // headers or query parameters of an event that are stored
+	maxStoredText   = 2000 // characters of each
+)
 
 // storedHeaders keeps what a guest may need: no credentials, no signatures.
 func storedHeaders(h http.Header, hook *abi.VendorHook) map[string]string {
 	out := map[string]string{}
-	for name, values := range h {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		switch low := strings.ToLower(name); {
 		case low == "authorization", low == "cookie", low == "proxy-authorization", strings.Contains(low, "signature"), strings.Contains(low, "token"), strings.Contains(low, "secret"):
 		case hook != nil && hook.Signature != nil && strings.EqualFold(name, hook.Signature.Header):
-		case len(out) < 50:
-			out[low] = clip(strings.Join(values, ", "), 2000)
+		case len(out) < maxStoredFields:
+			out[low] = clip(strings.Join(h[name], ", "), maxStoredText)
 		}
 	}
 	return out
@@ -162,119 +251,36 @@ func storedHeaders(h http.Header, hook *abi.VendorHook) map[string]string {
 
 func storedQuery(q url.Values) map[string]string {
 	out := map[string]string{}
-	for k, v := range q {
-		if k != keyParameter && len(out) < 50 {
-			out[k] = clip(strings.Join(v, ","), 2000)
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if name != keyParameter && name != subscriptionParameter && len(out) < maxStoredFields {
+			out[clip(name, maxStoredText)] = clip(strings.Join(q[name], ","), maxStoredText)
 		}
 	}
 	return out
 }
 
-// read finds the text at `header:NAME` or at a JSON pointer of the body, numbers as they are written; empty when it is not
-// there.
-func read(where string, h http.Header, doc func() any) string {
-	if where == "" {
-		return ""
-	}
-	if name, ok := headerName(where); ok {
-		return h.Get(name)
-	}
-	text, _ := pointer.Text(doc(), where)
-	return text
-}
-
-// declaredWebhook finds a webhook of the manifest by name; without a name the only one.
-func declaredWebhook(p *plugin.Plugin, name string) (abi.Webhook, error) {
-	all := p.Manifest.Webhooks
-	if name == "" && len(all) == 1 {
-		return all[0], nil
-	}
-	for _, w := range all {
-		if w.Name == name && name != "" {
-			return w, nil
+// declaredWebhook finds a webhook of the manifest by name; without a name the only one. app says which kind of address asks.
+func declaredWebhook(p *plugin.Plugin, name string, app bool) (abi.Webhook, error) {
+	var all []abi.Webhook
+	for _, w := range p.Manifest.Webhooks {
+		if w.App == app && (name == "" || w.Name == name) {
+			all = append(all, w)
 		}
 	}
-	if name == "" && len(all) > 1 {
+	switch {
+	case len(all) == 1:
+		return all[0], nil
+	case len(all) > 1:
 		return abi.Webhook{}, fault.New(fault.NotFound, "integration.webhook", "%s has several webhooks; add the name of one to the path", p.Name)
 	}
-	return abi.Webhook{}, fault.New(fault.NotFound, "integration.webhook", "%s has no webhook %q", p.Name, name)
-}
-
-// vendorHook is how the vendor signs, as its module declares; nil when the webhook names no role.
-func (s *Service) vendorHook(p *plugin.Plugin, w abi.Webhook) (*abi.VendorHook, error) {
-	if w.Role == "" {
-		return nil, nil
-	}
-	for _, r := range p.Manifest.Roles {
-		if r.Name != w.Role {
-			continue
-		}
-		m, err := s.Plugins.Plugin(r.Module)
-		if err != nil {
-			return nil, err
-		}
-		for i, h := range m.Manifest.Hooks {
-			if w.Hook == "" || h.Name == w.Hook {
-				return &m.Manifest.Hooks[i], nil
-			}
-		}
-	}
-	return nil, nil
-}
-
-func (s *Service) signatureOf(p *plugin.Plugin, w abi.Webhook) (*abi.Signature, error) {
-	h, err := s.vendorHook(p, w)
-	if err != nil || h == nil {
-		return nil, err
-	}
-	return h.Signature, nil
-}
-
-func webhookPlace(id ID, webhook string) secret.Place {
-	return secret.Place{Table: "integration_webhooks", Column: "secret", Row: string(id) + "/" + webhook}
-}
-
-// webhookSecret is what the vendor signs with: the webhook's secret field if a person filled it in, otherwise one that is
-// made on first use.
-func (s *Service) webhookSecret(ctx context.Context, in *Integration, p *plugin.Plugin, w abi.Webhook) (secret.Text, error) {
-	typed, err := s.openSecrets(ctx, in)
-	if err != nil {
-		return secret.Text{}, err
-	}
-	field := w.SecretField
-	if field == "" {
-		field = w.Name + "_webhook_secret"
-	}
-	if t, ok := typed[pointer.Of(field)]; ok {
-		return t, nil
-	}
-	sealed, err := s.Store.WebhookSecret(ctx, in.Owner, in.ID, w.Name)
-	if fault.Is(err, fault.NotFound) {
-		sealed, err = s.makeWebhookSecret(ctx, in, p, w)
-	}
-	if err != nil {
-		return secret.Text{}, err
-	}
-	return s.Vault.Open(ctx, string(in.Owner), webhookPlace(in.ID, w.Name), sealed)
-}
-
-func (s *Service) makeWebhookSecret(ctx context.Context, in *Integration, p *plugin.Plugin, w abi.Webhook) (string, error) {
-	sig, err := s.signatureOf(p, w)
-	if err != nil {
-		return "", err
-	}
-	sealed, err := s.Vault.Seal(ctx, string(in.Owner), webhookPlace(in.ID, w.Name), newWebhookSecret(sig))
-	if err != nil {
-		return "", err
-	}
-	return s.Store.KeepWebhookSecret(ctx, in.Owner, in.ID, w.Name, sealed, s.now())
+	return abi.Webhook{}, fault.New(fault.NotFound, "integration.webhook", "%s has no webhook %q here", p.Name, name)
 }
 
 // askReceiver lets the guest verify and answer before anything is stored.
-func (s *Service) askReceiver(ctx context.Context, p *plugin.Plugin, record *Integration, key secret.Text, e *Event, in Inbound) (*abi.HTTPReply, bool, error) {
-	r, described, err := s.newRun(ctx, p, record, "", syncTimeout)
+func (s *Service) askReceiver(ctx context.Context, h hooked, keys hookKeys, e *Event, in *Inbound) (abi.HTTPReply, bool, error) {
+	r, described, err := s.newRun(ctx, h.plugin, h.record, "", syncTimeout)
 	if err != nil {
-		return nil, false, err
+		return received, false, err
 	}
 	seen := e.Data
 	seen.Headers = map[string]string{}
@@ -283,10 +289,13 @@ func (s *Service) askReceiver(ctx context.Context, p *plugin.Plugin, record *Int
 			seen.Headers[low] = strings.Join(values, ", ")
 		}
 	}
-	out, err := plugin.Invoke[abi.WebhookOutput](ctx, s.Guests, r.call(abi.ExportReceiveWebhook),
-		abi.WebhookInput{Webhook: seen, Secret: r.handles.Issue(key), Integration: described})
+	asked := abi.WebhookInput{Webhook: seen, Integration: described}
+	if len(keys.live) > 0 {
+		asked.Secret = r.handles.Issue(keys.live[0])
+	}
+	out, err := plugin.Invoke[abi.WebhookOutput](ctx, s.Guests, r.call(abi.ExportReceiveWebhook), asked)
 	if err != nil {
-		return nil, false, err
+		return received, false, err
 	}
 	if out.Event != "" {
 		e.Data.Event = clip(out.Event, maxEventText)
@@ -294,5 +303,8 @@ func (s *Service) askReceiver(ctx context.Context, p *plugin.Plugin, record *Int
 	if out.ID != "" {
 		e.Data.ID = deliveryID(out.ID)
 	}
-	return out.Reply, out.Drop, nil
+	if out.Reply != nil {
+		return *out.Reply, !out.Drop, nil
+	}
+	return received, !out.Drop, nil
 }

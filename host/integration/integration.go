@@ -75,10 +75,12 @@ type Event struct {
 	Integration ID
 	Owner       account.Owner
 	Webhook     string
-	// Dedupe is the vendor's id of the delivery, or the event's own ID where there is none; one per integration and webhook.
-	Dedupe     string
-	Data       abi.WebhookEvent
-	ReceivedAt time.Time
+	// Dedupe is the vendor's id of the delivery, "body:" and a hash, or the event's own ID; one per integration and webhook.
+	Dedupe string
+	// DedupeSince ends the memory: an earlier event with this Dedupe is another one. Zero means that none is.
+	DedupeSince time.Time
+	Data        abi.WebhookEvent
+	ReceivedAt  time.Time
 }
 
 // Mapping is one entry of a mapping.

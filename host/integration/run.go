@@ -84,7 +84,7 @@ func (r *run) issue(at string, t secret.Text) string {
 func (r *run) call(export string) plugin.Call {
 	return plugin.Call{Plugin: r.plugin, Export: export, Timeout: r.timeout, Log: r.logLine, Can: plugin.Capabilities{
 		HTTP: (*remote)(r), Module: (*remote)(r), Storage: (*storage)(r), Mapping: (*mapping)(r), Queue: (*queue)(r),
-		Integration: (*record)(r), Webhook: (*webhook)(r), Crypto: connection.NewCrypto(r.handles),
+		Integration: (*record)(r), Webhook: (*hooks)(r), Crypto: connection.NewCrypto(r.handles),
 	}}
 }
 

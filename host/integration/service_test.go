@@ -146,10 +146,10 @@ func plugins() catalog {
 			Webhooks: []abi.Webhook{{Name: "crm", Role: "crm"}},
 		},
 	}
-	crm := &plugin.Plugin{Name: "crm", Kind: abi.PluginKindModule, State: plugin.Ready, Manifest: abi.Manifest{
+	crm := &plugin.Plugin{Name: "crm", Kind: abi.PluginKindModule, State: plugin.Ready, Manifest: *abi.ManifestDefaults(&abi.Manifest{
 		Name: "crm", Kind: abi.PluginKindModule,
 		Hooks: []abi.VendorHook{{Name: "crm", Signature: &abi.Signature{Header: "X-Signature"}, EventID: "header:X-Id", Event: "/type"}},
-	}}
+	})}
 	strict := *sync
 	strict.Name, strict.Manifest.Name, strict.Manifest.Options = "strict", "strict", &abi.IntegrationOptions{}
 	strict.Manifest.Config = &abi.Form{JSONSchema: json.RawMessage(`{"type":"object","required":["days"],"properties":{"days":{"type":"integer"}}}`)}

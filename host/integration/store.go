@@ -56,10 +56,11 @@ type Store interface {
 	DeleteValue(ctx context.Context, o account.Owner, id ID, key string) error
 	ValueKeys(ctx context.Context, o account.Owner, id ID, prefix, after string, limit int) ([]string, error)
 
-	// WebhookSecret returns the sealed secret of a webhook, or NotFound.
-	WebhookSecret(ctx context.Context, o account.Owner, id ID, webhook string) (string, error)
-	// KeepWebhookSecret saves sealed if there is none yet and returns the one that is there.
-	KeepWebhookSecret(ctx context.Context, o account.Owner, id ID, webhook, sealed string, now time.Time) (string, error)
+	// WebhookSecrets returns the sealed secrets of a webhook, newest first.
+	WebhookSecrets(ctx context.Context, o account.Owner, id ID, webhook string) ([]HookSecret, error)
+	// KeepWebhookSecret saves one and removes those of its webhook and origin beyond the newest keep. With keep 0 it saves
+	// only if there is none of that origin.
+	KeepWebhookSecret(ctx context.Context, o account.Owner, id ID, one HookSecret, keep int) error
 
 	// EnqueueFor enqueues work of an integration of the owner; existed is true when its UniqueKey waits already. Returns
 	// fault.Exhausted when maxWaiting jobs wait that guests of the record enqueued (those with a UniqueKey).

@@ -31,7 +31,8 @@ func runIntegration(t *testing.T, open func(t *testing.T) *store.DB) {
 		"RemoveTakesEverythingAlong":     integrationRemove,
 		"MessagesAreBounded":             integrationMessages,
 		"ChangesMakeWaitingJobsDue":      integrationDue,
-		"TheFirstWebhookSecretIsKept":    integrationWebhookSecret,
+		"WebhookSecretsAreKept":          integrationWebhookSecrets,
+		"AnEqualBodyIsNewAfterItsWindow": integrationWindow,
 		"AnEntityInUseCannotBeDestroyed": integrationEntityInUse,
 		"StorageAndQueueAreBounded":      integrationBounds,
 		"BornByTheCompletenessOfTheRow":  integrationBorn,
@@ -114,7 +115,8 @@ func integrationForeign(t *testing.T, db *store.DB) {
 	if err := db.PutValue(ctx, ownerA, in.ID, "k", json.RawMessage(`1`), 1<<20, noon); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.KeepWebhookSecret(ctx, ownerA, in.ID, "w", "sealed", noon); err != nil {
+	own := integration.HookSecret{ID: "whs_1", Webhook: "w", Origin: integration.FromHost, Sealed: "sealed", CreatedAt: noon}
+	if err := db.KeepWebhookSecret(ctx, ownerA, in.ID, own, 0); err != nil {
 		t.Fatal(err)
 	}
 	foreign := func(o account.Owner) map[string]error {
@@ -134,8 +136,7 @@ func integrationForeign(t *testing.T, db *store.DB) {
 		errs["PutValue"] = db.PutValue(ctx, o, in.ID, "k", json.RawMessage(`2`), 1<<20, noon)
 		errs["DeleteValue"] = db.DeleteValue(ctx, o, in.ID, "k")
 		errs["AppendMessages"] = db.AppendMessages(ctx, o, in.ID, []integration.Message{{Level: abi.MessageLevelInfo, Title: "t", At: noon}})
-		_, errs["WebhookSecret"] = db.WebhookSecret(ctx, o, in.ID, "w")
-		_, errs["KeepWebhookSecret"] = db.KeepWebhookSecret(ctx, o, in.ID, "w2", "x", noon)
+		errs["KeepWebhookSecret"] = db.KeepWebhookSecret(ctx, o, in.ID, own, 0)
 		_, _, errs["EnqueueFor"] = db.EnqueueFor(ctx, o, in.ID, jobFor(in), 10)
 		return errs
 	}
@@ -156,6 +157,9 @@ func integrationForeign(t *testing.T, db *store.DB) {
 		}
 		if all, err := db.MessagesOf(ctx, o, in.ID); err != nil || len(all) != 0 {
 			t.Errorf("MessagesOf of %q: %d, %v", o, len(all), err)
+		}
+		if all, err := db.WebhookSecrets(ctx, o, in.ID, "w"); err != nil || len(all) != 0 {
+			t.Errorf("WebhookSecrets of %q: %d, %v", o, len(all), err)
 		}
 		if all, err := db.Mappings(ctx, o, in.ID, "s", "", 10); err != nil || len(all) != 0 {
 			t.Errorf("Mappings of %q: %d, %v", o, len(all), err)
@@ -417,12 +421,47 @@ func integrationDue(t *testing.T, db *store.DB) {
 	}
 }
 
-func integrationWebhookSecret(t *testing.T, db *store.DB) {
+func integrationWebhookSecrets(t *testing.T, db *store.DB) {
 	in := created(t, db, ownerA)
-	for i := range 2 {
-		kept, err := db.KeepWebhookSecret(t.Context(), ownerA, in.ID, "w", fmt.Sprint("sealed", i), noon)
-		if err != nil || kept != "sealed0" {
-			t.Errorf("kept %s, %v", kept, err)
+	keep := func(id integration.HookSecretID, origin integration.SecretOrigin, n int) {
+		t.Helper()
+		one := integration.HookSecret{ID: id, Webhook: "w", Origin: origin, Sealed: "sealed " + string(id), CreatedAt: noon}
+		if err := db.KeepWebhookSecret(t.Context(), ownerA, in.ID, one, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep("whs_1", integration.FromHost, 0)
+	keep("whs_2", integration.FromHost, 0) // there is one
+	for _, id := range []integration.HookSecretID{"whs_3", "whs_4", "whs_5"} {
+		keep(id, integration.FromVendor, 2)
+	}
+	var got []string
+	all, err := db.WebhookSecrets(t.Context(), ownerA, in.ID, "w")
+	for _, one := range all {
+		got = append(got, fmt.Sprint(one.Origin, " ", one.Sealed))
+	}
+	if want := "[vendor sealed whs_5 vendor sealed whs_4 host sealed whs_1]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("kept %v, %v, want %s", got, err, want)
+	}
+	if all, err := db.WebhookSecrets(t.Context(), ownerA, in.ID, "other"); err != nil || len(all) != 0 {
+		t.Errorf("another webhook has %v, %v", all, err)
+	}
+}
+
+// integrationWindow takes an equal body again once its window is over.
+func integrationWindow(t *testing.T, db *store.DB) {
+	in := created(t, db, ownerA)
+	for i, row := range []struct {
+		minutes int
+		existed bool
+	}{{0, false}, {30, true}, {61, false}, {62, true}} {
+		now := noon.Add(time.Duration(row.minutes) * time.Minute)
+		e := &integration.Event{
+			ID: integration.EventID(fmt.Sprint("evt_", i)), Integration: in.ID, Owner: ownerA, Webhook: "w",
+			Dedupe: "body:ab", DedupeSince: now.Add(-time.Hour), ReceivedAt: now,
+		}
+		if existed, err := db.ReceiveEvent(t.Context(), e, jobFor(in), 100); err != nil || existed != row.existed {
+			t.Errorf("after %d minutes: existed %v, %v", row.minutes, existed, err)
 		}
 	}
 }

@@ -88,6 +88,40 @@ export type SignatureEncoding =
   | "hex"
   | "base64";
 
+/** How a vendor signs, by name. It stands for the fields of a Signature; fields that are given go before it. */
+export type SignatureScheme =
+  | "github"
+  | "gitea"
+  | "stripe"
+  | "slack"
+  | "shopify"
+  | "hubspot-v3"
+  | "twilio"
+  | "zoom"
+  | "linear"
+  | "quickbooks"
+  | "asana"
+  | "discord"
+  | "standard-webhooks";
+
+/** How a signature is made. */
+export type SignatureAlgorithm =
+  | "hmac"
+  | "ed25519";
+
+/** How a vendor checks a URL, by name. It stands for the fields of a Handshake; fields that are given go before it. */
+export type HandshakeScheme =
+  | "slack"
+  | "microsoft-graph"
+  | "zoom"
+  | "asana"
+  | "discord";
+
+/** How a redelivery is recognised. */
+export type Dedupe =
+  | "id"
+  | "body";
+
 /** Hash under the HMAC. */
 export type SignatureHash =
   | "sha256"
@@ -581,22 +615,38 @@ export interface Method {
 export interface VendorHook {
   /** Name. */
   name: string;
-  /** How it is signed; without it the integration's guest verifies. */
+  /** How it is signed; without it the integration's guest verifies, or the address carries a key. */
   signature?: Signature;
   /** Where the vendor's event name is: `header:NAME` or a JSON pointer. */
   event?: string;
   /** Where the id of a delivery is, same form; a number counts as written. A redelivery of the same id is acknowledged and not worked again. Without an id every delivery is worked: equal bodies may be two events. */
   event_id?: string;
-  /** Answer to a vendor's check of the URL. Reserved. */
+  /** Default id. */
+  dedupe?: Dedupe;
+  /** How long an equal body is the same event; default 86400, at most 30 days. */
+  dedupe_window_s?: number;
+  /** Answer to a vendor's check of the URL. */
   handshake?: Handshake;
-  /** Subscriptions expire: renew so long before. Reserved. */
+  /** Where the vendor's id of the account is, same form as `event`. It lets a webhook be `app`: one URL for the application. */
+  account?: string;
+  /** An account id names one connection. An event for which several connections have that id goes to none of them; it is kept in the inbox as ambiguous. Otherwise it goes to all. */
+  one_account?: boolean;
+  /** Name of the operator's setting with the application's secret or public key, one per line while it is rotated; for webhooks that are `app`. */
+  app_secret?: string;
+  /** How the host subscribes at the vendor, as data. Otherwise the module's exports do it, or nobody. */
+  subscription?: HookSubscription;
+  /** Subscriptions that expire are renewed so long before; default a tenth of their life. */
   renew_before_s?: number;
 }
 
-/** An HMAC scheme as data. */
+/** A signature scheme as data. */
 export interface Signature {
-  /** Header with the signature. */
-  header: string;
+  /** The vendor's scheme by name. */
+  scheme?: SignatureScheme;
+  /** Header with the signature; required without a scheme. */
+  header?: string;
+  /** Default hmac. */
+  algorithm?: SignatureAlgorithm;
   /** Default sha256. */
   hash?: SignatureHash;
   /** Default hex. */
@@ -611,24 +661,72 @@ export interface Signature {
   list_separator?: string;
   /** Header with the timestamp. */
   time_header?: string;
+  /** JSON pointer to the timestamp in the body, which must be signed. */
+  time_pointer?: string;
   /** Default s. */
   time_unit?: TimeUnit;
   /** Largest age and lead of the timestamp; default 300. */
   tolerance_s?: number;
-  /** What is signed: text with `{body} {ts} {method} {url} {header:NAME}`; default `{body}`. */
+  /** What is signed: text with `{body} {params} {ts} {method} {url} {header:NAME}`; default `{body}`. `{params}` are the form parameters as Twilio sorts them, or nothing where the query parameter `bodySHA256` holds the hash of the body. */
   payload?: string;
   /** Prefix cut from the secret, the rest is base64 (`whsec_`). */
   secret_prefix?: string;
 }
 
-/** Answer to a vendor's check of the URL. */
+/** Answer to a vendor's check of the URL. It is signed like an event unless `unsigned`. Answers have at most 4 KiB and are never HTML. */
 export interface Handshake {
-  /** `query:NAME` or a JSON pointer whose presence means handshake. */
-  when: string;
-  /** Where the text to answer is. */
-  reply: string;
-  /** Of the answer. */
+  /** The vendor's handshake by name. */
+  scheme?: HandshakeScheme;
+  /** `query:NAME`, `header:NAME` or a JSON pointer whose presence means handshake; required without a scheme. */
+  when?: string;
+  /** The value there must be this. */
+  equals?: string;
+  /** Where the text to answer is, same form. */
+  reply?: string;
+  /** Answer a JSON object with these fields instead: each a place as in `reply`, `hmac:PLACE` for the hex HMAC-SHA256 of the text there with the webhook's secret, or `json:VALUE` for a value as it stands. */
+  fields?: Record<string, string>;
+  /** The text goes into this header of the answer, and not into its body. */
+  reply_header?: string;
+  /** The text is the secret of later signatures: sealed and kept. The webhook's address then carries a key, so that only the vendor can set it. */
+  keep_secret?: boolean;
+  /** The vendor does not sign this request. */
+  unsigned?: boolean;
+  /** `text/plain` (default) or `application/json`. */
   content_type?: string;
+}
+
+/** How the host subscribes to a webhook at the vendor. Beside the usual templates there are `{{webhook.url}}`, `{{webhook.secret}}`, `{{webhook.topics}}` (what the integration's webhook lists; alone as a text in `json` a list, otherwise separated by commas), `{{webhook.until}}` and `{{webhook.until_ms}}` (now and `lifetime_s`), and for renew and delete `{{webhook.id}}`. */
+export interface HookSubscription {
+  /** Makes the subscription. */
+  create: SubscriptionRequest;
+  /** Prolongs it; without it a new one is made and the old one deleted. */
+  renew?: SubscriptionRequest;
+  /** Ends it. */
+  delete?: SubscriptionRequest;
+  /** Pointer to its id in the answer of create; default `/id`. */
+  id?: string;
+  /** Pointer to when it ends in the answers of create and renew: RFC 3339, or a number of seconds or milliseconds since 1970. */
+  expires_at?: string;
+  /** How long it lives if the answer does not say; 0 is for ever. */
+  lifetime_s?: number;
+  /** Pointer to a secret that the vendor makes, in the answer of create. Without it the host's own is used. */
+  secret?: string;
+}
+
+/** A request as data; all texts are templates. */
+export interface SubscriptionRequest {
+  /** Default POST. */
+  method?: string;
+  /** Absolute, or a path below `api.base_url`. */
+  url: string;
+  /** Headers. */
+  headers?: Record<string, string>;
+  /** Query parameters. */
+  query?: Record<string, string>;
+  /** Body as a form. */
+  form?: Record<string, string>;
+  /** Body as JSON, in which every text is a template. */
+  json?: any;
 }
 
 /** An account that takes part in an integration. */
@@ -669,7 +767,7 @@ export interface Action {
   has_form?: boolean;
 }
 
-/** A webhook that an integration record receives at its own URL. */
+/** A webhook that an integration receives. */
 export interface Webhook {
   /** Name; part of the URL when there are several. */
   name: string;
@@ -681,6 +779,12 @@ export interface Webhook {
   event?: string;
   /** The guest verifies and answers (`frigg_receive_webhook`) before anything is stored. */
   verify?: boolean;
+  /** One URL for the application (`/api/{name}-integration/webhooks`) and not one for each record. Events go to every record that uses the account which the vendor hook finds in `account`. */
+  app?: boolean;
+  /** The host subscribes at the vendor when the record is enabled, renews, and ends it when the record is removed. */
+  subscribe?: boolean;
+  /** What to subscribe to, in the vendor's words. */
+  topics?: string[];
   /** Configuration field (`format: password`) into which a person puts a secret that the vendor made; filled in, it goes before the host's own. Default: the webhook's name and `_webhook_secret`. */
   secret_field?: string;
 }

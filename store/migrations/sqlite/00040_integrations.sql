@@ -39,13 +39,17 @@ CREATE TABLE integration_messages (
 
 CREATE INDEX integration_messages_of ON integration_messages (integration_id, level, seq);
 
+-- Secrets of webhooks, sealed.
 CREATE TABLE integration_webhooks (
+	id             TEXT PRIMARY KEY,
 	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
 	webhook        TEXT NOT NULL,
+	origin         TEXT NOT NULL CHECK (origin IN ('host', 'vendor')),
 	secret         TEXT NOT NULL,
-	created_at     INTEGER NOT NULL,
-	PRIMARY KEY (integration_id, webhook)
+	created_at     INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX integration_webhooks_of ON integration_webhooks (integration_id, webhook, origin, id);
 
 CREATE TABLE events (
 	id             TEXT PRIMARY KEY,
