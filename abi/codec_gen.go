@@ -4499,8 +4499,14 @@ func (m *SchedulePut) readFrom(s *scanner) {
 		case "time_zone":
 			s.once(&seen, 6)
 			readText[string](s, &m.TimeZone)
+		case "overlap":
+			s.once(&seen, 7)
+			readText[Overlap](s, &m.Overlap)
+		case "missed":
+			s.once(&seen, 8)
+			readText[MissedTicks](s, &m.Missed)
 		default:
-			s.unknown(name, "name", "event", "data", "cron", "every_s", "at_ms", "time_zone")
+			s.unknown(name, "name", "event", "data", "cron", "every_s", "at_ms", "time_zone", "overlap", "missed")
 		}
 	}
 }
@@ -4508,7 +4514,7 @@ func (m *SchedulePut) readFrom(s *scanner) {
 // AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
 // was, if a raw value in it is not JSON.
 func (m SchedulePut) AppendJSON(b []byte) ([]byte, bool) {
-	w := writer{b: slices.Grow(b, 200+len(m.Name)/4*5+len(m.Event)/4*5+len(m.Data)+len(m.Cron)/4*5+len(m.TimeZone)/4*5)}
+	w := writer{b: slices.Grow(b, 248+len(m.Name)/4*5+len(m.Event)/4*5+len(m.Data)+len(m.Cron)/4*5+len(m.TimeZone)/4*5)}
 	if m.writeTo(&w); w.bad {
 		return b, false
 	}
@@ -4540,6 +4546,14 @@ func (m *SchedulePut) writeTo(w *writer) {
 	if len(m.TimeZone) > 0 {
 		w.name(`"time_zone":`)
 		writeText[string](w, m.TimeZone)
+	}
+	if len(m.Overlap) > 0 {
+		w.name(`"overlap":`)
+		writeText[Overlap](w, m.Overlap)
+	}
+	if len(m.Missed) > 0 {
+		w.name(`"missed":`)
+		writeText[MissedTicks](w, m.Missed)
 	}
 	w.b = append(w.b, '}')
 }
@@ -5411,6 +5425,160 @@ func (m *Associations) writeTo(w *writer) {
 		w.name(`"next":`)
 		writeText[string](w, m.Next)
 	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *ScheduleEntry) ReadJSON(text []byte) bool {
+	*m = ScheduleEntry{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = ScheduleEntry{}
+		return false
+	}
+	return true
+}
+
+func (m *ScheduleEntry) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "name":
+			s.once(&seen, 0)
+			readText[string](s, &m.Name)
+		case "event":
+			s.once(&seen, 1)
+			readText[string](s, &m.Event)
+		case "from_manifest":
+			s.once(&seen, 2)
+			readBool(s, &m.FromManifest)
+		case "cron":
+			s.once(&seen, 3)
+			readText[string](s, &m.Cron)
+		case "every_s":
+			s.once(&seen, 4)
+			readInt(s, &m.EveryS)
+		case "at_ms":
+			s.once(&seen, 5)
+			readInt(s, &m.AtMS)
+		case "time_zone":
+			s.once(&seen, 6)
+			readText[string](s, &m.TimeZone)
+		case "overlap":
+			s.once(&seen, 7)
+			readText[Overlap](s, &m.Overlap)
+		case "missed":
+			s.once(&seen, 8)
+			readText[MissedTicks](s, &m.Missed)
+		case "paused":
+			s.once(&seen, 9)
+			readBool(s, &m.Paused)
+		case "next_ms":
+			s.once(&seen, 10)
+			readInt(s, &m.NextMS)
+		default:
+			s.unknown(name, "name", "event", "from_manifest", "cron", "every_s", "at_ms", "time_zone", "overlap", "missed", "paused", "next_ms")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m ScheduleEntry) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 296+len(m.Name)/4*5+len(m.Event)/4*5+len(m.Cron)/4*5+len(m.TimeZone)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *ScheduleEntry) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"name":`)
+	writeText[string](w, m.Name)
+	w.name(`"event":`)
+	writeText[string](w, m.Event)
+	if m.FromManifest {
+		w.name(`"from_manifest":`)
+		writeBool(w, m.FromManifest)
+	}
+	if len(m.Cron) > 0 {
+		w.name(`"cron":`)
+		writeText[string](w, m.Cron)
+	}
+	if m.EveryS != 0 {
+		w.name(`"every_s":`)
+		writeInt(w, m.EveryS)
+	}
+	if m.AtMS != 0 {
+		w.name(`"at_ms":`)
+		writeInt(w, m.AtMS)
+	}
+	if len(m.TimeZone) > 0 {
+		w.name(`"time_zone":`)
+		writeText[string](w, m.TimeZone)
+	}
+	w.name(`"overlap":`)
+	writeText[Overlap](w, m.Overlap)
+	w.name(`"missed":`)
+	writeText[MissedTicks](w, m.Missed)
+	if m.Paused {
+		w.name(`"paused":`)
+		writeBool(w, m.Paused)
+	}
+	if m.NextMS != 0 {
+		w.name(`"next_ms":`)
+		writeInt(w, m.NextMS)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *ScheduleEntries) ReadJSON(text []byte) bool {
+	*m = ScheduleEntries{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = ScheduleEntries{}
+		return false
+	}
+	return true
+}
+
+func (m *ScheduleEntries) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "schedules":
+			s.once(&seen, 0)
+			readList(s, &m.Schedules, func(s *scanner, v *ScheduleEntry) { v.readFrom(s) })
+		default:
+			s.unknown(name, "schedules")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m ScheduleEntries) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 56)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *ScheduleEntries) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"schedules":`)
+	writeList(w, m.Schedules, func(w *writer, v ScheduleEntry) { v.writeTo(w) })
 	w.b = append(w.b, '}')
 }
 

@@ -94,6 +94,8 @@ var travelling = map[string]func() codecMessage{
 	"Association":          func() codecMessage { return new(Association) },
 	"AssociationList":      func() codecMessage { return new(AssociationList) },
 	"Associations":         func() codecMessage { return new(Associations) },
+	"ScheduleEntry":        func() codecMessage { return new(ScheduleEntry) },
+	"ScheduleEntries":      func() codecMessage { return new(ScheduleEntries) },
 	"StreamRead":           func() codecMessage { return new(StreamRead) },
 	"StreamChunk":          func() codecMessage { return new(StreamChunk) },
 	"StreamWrite":          func() codecMessage { return new(StreamWrite) },

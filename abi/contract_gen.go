@@ -627,6 +627,52 @@ func (WriteOp) Values() []string {
 	return []string{"create", "update", "delete"}
 }
 
+// Overlap: What becomes of a tick while an earlier one of the schedule waits or runs.
+type Overlap string
+
+const (
+	OverlapSkip  Overlap = "skip"  // It is left out.
+	OverlapQueue Overlap = "queue" // It waits for its turn; beyond 100 that wait it is left out.
+	OverlapAllow Overlap = "allow" // It runs beside the earlier ones; beyond 100 that wait or run it is left out.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v Overlap) Valid() bool {
+	switch v {
+	case OverlapSkip, OverlapQueue, OverlapAllow:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (Overlap) Values() []string {
+	return []string{"skip", "queue", "allow"}
+}
+
+// MissedTicks: What becomes of ticks that nobody could work off in time: the host was down, the record was disabled, the schedule paused.
+type MissedTicks string
+
+const (
+	MissedTicksOne  MissedTicks = "one"  // The latest of them comes.
+	MissedTicksSkip MissedTicks = "skip" // None of them comes; a tick that is less than a minute late counts as in time.
+	MissedTicksAll  MissedTicks = "all"  // All of them come, at most the latest 100; together with overlap queue or allow.
+)
+
+// Valid reports whether the value is one of the contract's.
+func (v MissedTicks) Valid() bool {
+	switch v {
+	case MissedTicksOne, MissedTicksSkip, MissedTicksAll:
+		return true
+	}
+	return false
+}
+
+// Values lists them in the order of the contract.
+func (MissedTicks) Values() []string {
+	return []string{"one", "skip", "all"}
+}
+
 // HashAlgorithm: Hash under an HMAC of `crypto`.
 type HashAlgorithm string
 
@@ -926,7 +972,7 @@ type VendorHook struct {
 	DedupeWindowS int64             `json:"dedupe_window_s,omitempty"` // How long an equal body is the same event; default 86400, at most 30 days.
 	Handshake     *Handshake        `json:"handshake,omitempty"`       // Answer to a vendor's check of the URL.
 	Account       string            `json:"account,omitempty"`         // Where the vendor's id of the account is, same form as `event`. It lets a webhook be `app`: one URL for the application.
-	OneAccount    bool              `json:"one_account,omitempty"`     // An account id names one connection. An event for which several connections have that id goes to none of them; it is kept in the inbox as ambiguous. Otherwise it goes to all.
+	OneAccount    bool              `json:"one_account,omitempty"`     // An account id names one connection. An event that would go to records of several connections goes to none of them and is kept as ambiguous; otherwise it goes to all.
 	AppSecret     string            `json:"app_secret,omitempty"`      // Name of the operator's setting with the application's secret or public key, one per line while it is rotated; for webhooks that are `app`.
 	Subscription  *HookSubscription `json:"subscription,omitempty"`    // How the host subscribes at the vendor, as data. Otherwise the module's exports do it, or nobody.
 	RenewBeforeS  int64             `json:"renew_before_s,omitempty"`  // Subscriptions that expire are renewed so long before; default a tenth of their life.
@@ -1038,13 +1084,15 @@ type Route struct {
 	Summary string    `json:"summary,omitempty"` // What it does, for people.
 }
 
-// Schedule: A recurring event of every enabled integration.
+// Schedule: A recurring event of every integration record that works.
 type Schedule struct {
-	Name     string `json:"name"`                // Name.
-	Event    string `json:"event"`               // Event that the guest gets.
-	Cron     string `json:"cron,omitempty"`      // Five fields.
-	EveryS   int64  `json:"every_s,omitempty"`   // Interval in seconds.
-	TimeZone string `json:"time_zone,omitempty"` // IANA name; default UTC.
+	Name     string      `json:"name"`                // Name. A record's own schedule of the same name replaces it there.
+	Event    string      `json:"event"`               // Event that the guest gets, with a `ScheduleTick` as its data.
+	Cron     string      `json:"cron,omitempty"`      // Five fields: minute, hour, day of month, month, day of week, with names, lists, ranges and steps; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. A time of day that the clock skips comes when the gap ends, one that it shows twice comes the first time; a schedule of every hour follows elapsed time.
+	EveryS   int64       `json:"every_s,omitempty"`   // Interval in seconds, `schedule_every_s` to a year. Each record has a phase of its own, so that not all tick together.
+	TimeZone string      `json:"time_zone,omitempty"` // IANA name for `cron`; default UTC.
+	Overlap  Overlap     `json:"overlap,omitempty"`   // Default skip.
+	Missed   MissedTicks `json:"missed,omitempty"`    // Default one.
 }
 
 // Sync: Records that the host keeps in step: it asks for pages, finds what changed, and hands over what is to be written.
@@ -1564,18 +1612,20 @@ type Notify struct {
 	Data json.RawMessage `json:"data,omitempty"` // What.
 }
 
-// SchedulePut: A schedule of this record alone.
+// SchedulePut: A schedule of this record alone: one of `cron`, `every_s` and `at_ms`.
 type SchedulePut struct {
-	Name     string          `json:"name"`                // Replaces one of the same name.
-	Event    string          `json:"event"`               // Declared in `events`.
-	Data     json.RawMessage `json:"data,omitempty"`      // Its data.
-	Cron     string          `json:"cron,omitempty"`      // Five fields.
-	EveryS   int64           `json:"every_s,omitempty"`   // Interval.
-	AtMS     int64           `json:"at_ms,omitempty"`     // Once.
-	TimeZone string          `json:"time_zone,omitempty"` // IANA name.
+	Name     string          `json:"name"`                // Replaces one of the same name, also the manifest's. What is there already stays as it is.
+	Event    string          `json:"event"`               // Declared in `events` or `schedules`.
+	Data     json.RawMessage `json:"data,omitempty"`      // In every `ScheduleTick`; at most 64 KiB.
+	Cron     string          `json:"cron,omitempty"`      // As in the manifest.
+	EveryS   int64           `json:"every_s,omitempty"`   // As in the manifest.
+	AtMS     int64           `json:"at_ms,omitempty"`     // Once; Unix time. What has passed comes at once, and the schedule is removed with it.
+	TimeZone string          `json:"time_zone,omitempty"` // IANA name for `cron`; default UTC.
+	Overlap  Overlap         `json:"overlap,omitempty"`   // Default skip.
+	Missed   MissedTicks     `json:"missed,omitempty"`    // Default one.
 }
 
-// ScheduleDelete: Removes a schedule.
+// ScheduleDelete: Removes a schedule of this record alone; the manifest's of that name is back then. Removing nothing is fine.
 type ScheduleDelete struct {
 	Name string `json:"name"` // It.
 }
@@ -1683,6 +1733,33 @@ type Associations struct {
 	Next         string        `json:"next,omitempty"` // There are more behind it.
 }
 
+// ScheduleTick: Data of the event of a schedule.
+type ScheduleTick struct {
+	Schedule string          `json:"schedule"`       // Name of the schedule.
+	AtMS     int64           `json:"at_ms"`          // The time that the schedule meant, Unix time; the event may come later.
+	Data     json.RawMessage `json:"data,omitempty"` // As put with the schedule.
+}
+
+// ScheduleEntry: A schedule of this record.
+type ScheduleEntry struct {
+	Name         string      `json:"name"`                    // Name.
+	Event        string      `json:"event"`                   // Event that the guest gets.
+	FromManifest bool        `json:"from_manifest,omitempty"` // Declared there; otherwise put by a guest.
+	Cron         string      `json:"cron,omitempty"`          // As put.
+	EveryS       int64       `json:"every_s,omitempty"`       // As put.
+	AtMS         int64       `json:"at_ms,omitempty"`         // As put.
+	TimeZone     string      `json:"time_zone,omitempty"`     // As put.
+	Overlap      Overlap     `json:"overlap"`                 // In effect.
+	Missed       MissedTicks `json:"missed"`                  // In effect.
+	Paused       bool        `json:"paused,omitempty"`        // A person has paused it.
+	NextMS       int64       `json:"next_ms,omitempty"`       // When it comes next; none while it is paused or the record does not work.
+}
+
+// ScheduleEntries: All schedules of this record.
+type ScheduleEntries struct {
+	Schedules []ScheduleEntry `json:"schedules"` // In byte order of the names.
+}
+
 // StreamRead: Reads the next piece.
 type StreamRead struct {
 	Stream   int64 `json:"stream"`              // Handle.
@@ -1788,8 +1865,9 @@ var Functions = []Function{
 	{Capability: "crypto", Name: "hmac_verify", Class: ClassPure, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: false},
 	{Capability: "crypto", Name: "jwt_verify", Class: ClassRemote, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: true},
 	{Capability: "notify", Name: "send", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: true},
-	{Capability: "schedule", Name: "put", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: true},
-	{Capability: "schedule", Name: "delete", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: true},
+	{Capability: "schedule", Name: "put", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "schedule", Name: "delete", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "schedule", Name: "list", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "process", Name: "create", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "process", Name: "get", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "process", Name: "update", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
@@ -1820,6 +1898,8 @@ const (
 	LimitHostCalls         = 10000      // Host functions of one call.
 	LimitManifestBytes     = 262144     // Manifest.
 	LimitModuleBytes       = 67108864   // The `.wasm` file.
+	LimitSchedules         = 100        // Schedules of one record that its guests put; also the schedules of a manifest.
+	LimitScheduleEveryS    = 10         // Least interval of a schedule.
 	LimitMaxTimeoutMS      = 900000     // Most that `limits.timeout_ms` of a manifest may ask for.
 	LimitMaxMemoryBytes    = 1073741824 // Most that `limits.memory_bytes` of a manifest may ask for.
 	LimitMaxOutputBytes    = 67108864   // Most that `limits.output_bytes` of a manifest may ask for; output passes through the blocks.

@@ -44,6 +44,8 @@ func ManifestDefaults(m *Manifest) *Manifest {
 	}
 	for i := range d.Schedules {
 		or(&d.Schedules[i].TimeZone, "UTC")
+		or(&d.Schedules[i].Overlap, OverlapSkip)
+		or(&d.Schedules[i].Missed, MissedTicksOne)
 	}
 	return d
 }

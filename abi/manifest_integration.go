@@ -2,9 +2,7 @@ package abi
 
 import (
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // integration judges what only integrations declare.
@@ -171,78 +169,4 @@ func (c *checker) routeSegments(path string, r Route) {
 	if names[":"+RouteIntegrationID] && r.Auth != RouteAuthUser {
 		c.add(at(path, "auth"), "must be user: `:%s` is a record of whoever calls", RouteIntegrationID)
 	}
-}
-
-func (c *checker) schedules() {
-	seen := map[string]bool{}
-	for i, s := range c.m.Schedules {
-		path := nth("schedules", i)
-		c.match(at(path, "name"), s.Name, plainName, plainNameRule)
-		c.once(at(path, "name"), s.Name, seen)
-		c.event(at(path, "event"), s.Event)
-		switch {
-		case (s.Cron == "") == (s.EveryS == 0):
-			c.add(path, "say when: `cron` or `every_s`, one of them")
-		case s.Cron != "":
-			c.cron(at(path, "cron"), s.Cron)
-		}
-		if s.TimeZone != "" {
-			c.timeZone(at(path, "time_zone"), s.TimeZone)
-		}
-	}
-}
-
-func (c *checker) timeZone(path, name string) {
-	if _, err := time.LoadLocation(name); err != nil || name == "Local" {
-		c.add(path, "%q is not an IANA time zone such as Europe/Berlin", clip(name))
-	}
-}
-
-// cronFields are the five fields and their ranges; day of week counts Sunday as 0 and as 7.
-var cronFields = []struct {
-	name     string
-	low, top int
-}{{"minute", 0, 59}, {"hour", 0, 23}, {"day of month", 1, 31}, {"month", 1, 12}, {"day of week", 0, 7}}
-
-func (c *checker) cron(path, text string) {
-	fields := strings.Fields(text)
-	if len(fields) != len(cronFields) {
-		c.add(path, "%q must have five fields: minute, hour, day of month, month, day of week", clip(text))
-		return
-	}
-	for i, f := range cronFields {
-		if !cronField(fields[i], f.low, f.top) {
-			c.add(path, "%s %q must be *, a number from %d to %d, a range 1-5, a step */5, or a list of these", f.name, clip(fields[i]), f.low, f.top)
-		}
-	}
-}
-
-func cronField(text string, low, top int) bool {
-	for item := range strings.SplitSeq(text, ",") {
-		span, step, stepped := strings.Cut(item, "/")
-		if stepped && !inRange(step, 1, top) {
-			return false
-		}
-		if span == "*" {
-			continue
-		}
-		from, to, ranged := strings.Cut(span, "-")
-		if !inRange(from, low, top) || ranged && (!inRange(to, low, top) || atoi(to) < atoi(from)) {
-			return false
-		}
-	}
-	return true
-}
-
-func inRange(text string, low, top int) bool {
-	return len(text) <= 2 && strings.Trim(text, "0123456789") == "" && atoi(text) >= low && atoi(text) <= top
-}
-
-// atoi is -1 for what is not a number.
-func atoi(text string) int {
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return -1
-	}
-	return n
 }

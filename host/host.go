@@ -21,6 +21,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
+	"github.com/frigg-host/frigg-host/host/schedule"
 	"github.com/frigg-host/frigg-host/host/secret"
 	"github.com/frigg-host/frigg-host/store"
 )
@@ -90,6 +91,7 @@ type Host struct {
 	Connections  *connection.Service
 	Integrations *integration.Service
 	Jobs         *job.Service
+	Schedules    *schedule.Service
 	// KeyCreated is the path of the key file if this start made one: the operator must be told.
 	KeyCreated string
 

@@ -19,6 +19,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
+	"github.com/frigg-host/frigg-host/host/schedule"
 	"github.com/frigg-host/frigg-host/host/secret"
 	"github.com/frigg-host/frigg-host/store"
 )
@@ -126,6 +127,10 @@ func (h *Host) plugins(ctx context.Context) error {
 		Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Vault: h.vault,
 		Now: h.cfg.Now, Log: h.cfg.Log, PublicURL: h.cfg.PublicURL, Wake: h.wake,
 	}
+	h.Schedules = &schedule.Service{
+		Store: h.db, Plugins: h.registry, Integrations: h.Integrations, Now: h.cfg.Now, Log: h.cfg.Log, Enqueued: h.wake,
+	}
+	h.Integrations.Schedules = h.Schedules
 	return h.registry.Start(ctx)
 }
 

@@ -43,6 +43,7 @@ var walls = []wall{
 	{"host/job", []string{root + "abi", root + "host/plugin", root + "host/guest", root + "host/connection", root + "host/integration", root + "store", "net/http", "database/sql", wazero, echo}, "a queue does not know what its jobs do"},
 	{"host/webhook", []string{root + "host/account", root + "host/plugin", root + "host/guest", root + "host/requester", root + "host/connection", root + "host/integration", root + "host/job", root + "host/api", root + "store", "database/sql", wazero, echo}, "what a vendor signs is judged without knowing for whom"},
 	{"host/integration", []string{root + "host/guest", root + "host/requester", root + "host/api", root + "store", wazero, extism, "database/sql", echo}, "the domain runs on any engine, database and web framework"},
+	{"host/schedule", []string{root + "host/guest", root + "host/requester", root + "host/secret", root + "host/api", root + "store", "net/http", wazero, extism, "database/sql", echo}, "time starts work and knows nothing of how it is done"},
 	{"host/api", []string{root + "host/guest", root + "host/requester", root + "store", wazero, extism, "database/sql", sqlite}, "the edge decodes, calls one method and encodes"},
 	{"host/demo", []string{root + "..."}, "the demo vendor is somebody else's service"},
 	{"host/...", []string{root + "cmd/frigg-host/...", kong}, "flags and signals belong to the command"},

@@ -28,7 +28,7 @@ func newServer(h http.Handler) *http.Server {
 	}
 }
 
-// Run serves listener, works jobs off and watches the plugins folder until ctx ends; then it takes no more work, lets what
+// Run serves listener, works jobs off, lets schedules tick and watches the plugins folder until ctx ends; then it takes no more work, lets what
 // is under way finish, and returns nil. It is called once.
 func (h *Host) Run(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -38,6 +38,7 @@ func (h *Host) Run(ctx context.Context, listener net.Listener) error {
 	failed := make(chan error, 2)
 	running.Go(func() { h.registry.Run(ctx) })
 	running.Go(func() { h.purge(ctx) })
+	running.Go(func() { h.Schedules.Run(ctx) })
 	running.Go(func() {
 		if err := h.workers.Run(ctx, grace); err != nil {
 			failed <- err

@@ -168,10 +168,13 @@ func (db *DB) AppendMessages(ctx context.Context, o account.Owner, id integratio
 	return db.writeOwned(ctx, "store.AppendMessages", o, id, func(tx *Tx) error { return addMessages(tx, id, messages) })
 }
 
-// dueNow lets jobs of a record that were put aside try again; those that failed keep their back-off.
+// dueNow lets jobs of a record that were put aside try again, and its schedules go on; jobs that failed keep their back-off.
 func dueNow(tx *Tx, id integration.ID, now time.Time) error {
 	_, err := tx.Exec(`UPDATE jobs SET run_at = $1 WHERE lane = $2 AND state = 'queued' AND attempt = 0 AND epoch > 0 AND NOT asleep AND run_at > $1`, micros(&now), string(id))
-	return err
+	if err != nil {
+		return err
+	}
+	return releaseSchedules(tx, id)
 }
 
 func addMessages(tx *Tx, id integration.ID, messages []integration.Message) error {

@@ -147,11 +147,7 @@ func (c *mapping) List(ctx context.Context, q abi.MappingList) (abi.MappingEntri
 type queue run
 
 func (c *queue) Enqueue(ctx context.Context, q abi.QueueEnqueue) (abi.QueueJob, error) {
-	declared := false
-	for _, e := range c.plugin.Manifest.Events {
-		declared = declared || e.Name == q.Event
-	}
-	if !declared {
+	if !c.plugin.Manifest.EventDeclared(q.Event) {
 		return abi.QueueJob{}, guestFault(fault.Invalid, "event %s is not declared in the manifest", q.Event)
 	}
 	if len(q.Data) > maxValue {

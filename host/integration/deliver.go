@@ -43,6 +43,28 @@ func (s *Service) eventJob(in *Integration, event string, p payload) job.New {
 	return job.New{ID: job.NewID(), Owner: in.Owner, Lane: string(in.ID), Kind: JobDeliver, Payload: raw, CreatedAt: s.now()}
 }
 
+// Tick is one moment of a schedule of a record.
+type Tick struct {
+	Integration     ID
+	Schedule, Event string
+	Data            json.RawMessage // as put with the schedule, may be nil
+	At              time.Time       // that the schedule means
+	Key             string          // of this tick and no other
+	// Beside lets it run beside other work of the record; otherwise it waits for its turn.
+	Beside bool
+}
+
+// TickJob is the job that delivers a tick to a record of the owner. However often it is enqueued, it is worked off once.
+func (s *Service) TickJob(o account.Owner, t Tick) job.New {
+	data, _ := json.Marshal(abi.ScheduleTick{Schedule: t.Schedule, AtMS: t.At.UnixMilli(), Data: t.Data}) // Data was checked to be JSON
+	n := s.eventJob(&Integration{ID: t.Integration, Owner: o}, t.Event, payload{Data: data})
+	n.UniqueKey, n.Once = t.Key, true
+	if t.Beside {
+		n.Lane += "|" + t.Key
+	}
+	return n
+}
+
 // Work delivers one event to its guest. It is the job.Handler of JobDeliver.
 func (s *Service) Work(ctx context.Context, j *job.Job) job.Outcome {
 	var p payload

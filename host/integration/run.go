@@ -82,10 +82,14 @@ func (r *run) issue(at string, t secret.Text) string {
 
 // call is the guest call with everything this record may reach.
 func (r *run) call(export string) plugin.Call {
-	return plugin.Call{Plugin: r.plugin, Export: export, Timeout: r.timeout, Log: r.logLine, Can: plugin.Capabilities{
+	can := plugin.Capabilities{
 		HTTP: (*remote)(r), Module: (*remote)(r), Storage: (*storage)(r), Mapping: (*mapping)(r), Queue: (*queue)(r),
 		Integration: (*record)(r), Webhook: (*hooks)(r), Crypto: connection.NewCrypto(r.handles),
-	}}
+	}
+	if r.s.Schedules != nil {
+		can.Schedule = (*schedules)(r)
+	}
+	return plugin.Call{Plugin: r.plugin, Export: export, Timeout: r.timeout, Log: r.logLine, Can: can}
 }
 
 func (r *run) logLine(level, message string) { logTo(r.log)(level, message) }

@@ -29,6 +29,13 @@ type Connections interface {
 	CallMethod(ctx context.Context, o account.Owner, id connection.EntityID, method string, args json.RawMessage, opt connection.CallOptions) (json.RawMessage, error)
 }
 
+// Schedules is what this room needs of the schedule room.
+type Schedules interface {
+	PutSchedule(ctx context.Context, o account.Owner, id ID, q abi.SchedulePut) error
+	DeleteSchedule(ctx context.Context, o account.Owner, id ID, name string) error
+	RecordSchedules(ctx context.Context, o account.Owner, id ID) ([]abi.ScheduleEntry, error)
+}
+
 // Vault seals secrets for an owner.
 type Vault interface {
 	Seal(ctx context.Context, owner string, place secret.Place, plain secret.Text) (string, error)
@@ -42,8 +49,10 @@ type Service struct {
 	Guests      plugin.Caller
 	Connections Connections
 	Vault       Vault
-	Now         func() time.Time
-	Log         *slog.Logger
+	// Schedules may be nil: then guests have none.
+	Schedules Schedules
+	Now       func() time.Time
+	Log       *slog.Logger
 	// PublicURL is the address under which vendors reach this host, without a trailing slash.
 	PublicURL string
 	// Wake tells the workers that a job is due; nil tells nobody.

@@ -70,6 +70,16 @@ type CryptoCapability interface {
 	HMACVerify(context.Context, abi.HMACVerify) (abi.HMACVerdict, error)
 }
 
+// ScheduleCapability: Schedules of the integration record.
+type ScheduleCapability interface {
+	// Put: Creates or replaces.
+	Put(context.Context, abi.SchedulePut) (abi.Empty, error)
+	// Delete: Removes.
+	Delete(context.Context, abi.ScheduleDelete) (abi.Empty, error)
+	// List: Lists.
+	List(context.Context, abi.Empty) (abi.ScheduleEntries, error)
+}
+
 // ProcessCapability: Records of long work of the integration record: state, progress, totals, errors.
 type ProcessCapability interface {
 	// Create: Makes one.
@@ -106,6 +116,7 @@ type Capabilities struct {
 	Integration IntegrationCapability
 	Webhook     WebhookCapability
 	Crypto      CryptoCapability
+	Schedule    ScheduleCapability
 	Process     ProcessCapability
 	Sync        SyncCapability
 }
@@ -193,9 +204,20 @@ func (c Capabilities) Serve(ctx context.Context, capability, function string, re
 	case "notify.send":
 		return refuse(unsupported(capability, function))
 	case "schedule.put":
-		return refuse(unsupported(capability, function))
+		if c.Schedule == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Schedule.Put)
 	case "schedule.delete":
-		return refuse(unsupported(capability, function))
+		if c.Schedule == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Schedule.Delete)
+	case "schedule.list":
+		if c.Schedule == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Schedule.List)
 	case "process.create":
 		if c.Process == nil {
 			return refuse(notGranted(capability))

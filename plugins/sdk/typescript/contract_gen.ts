@@ -181,6 +181,18 @@ export type WriteOp =
   | "update"
   | "delete";
 
+/** What becomes of a tick while an earlier one of the schedule waits or runs. */
+export type Overlap =
+  | "skip"
+  | "queue"
+  | "allow";
+
+/** What becomes of ticks that nobody could work off in time: the host was down, the record was disabled, the schedule paused. */
+export type MissedTicks =
+  | "one"
+  | "skip"
+  | "all";
+
 /** Hash under an HMAC of `crypto`. */
 export type HashAlgorithm =
   | "sha256"
@@ -629,7 +641,7 @@ export interface VendorHook {
   handshake?: Handshake;
   /** Where the vendor's id of the account is, same form as `event`. It lets a webhook be `app`: one URL for the application. */
   account?: string;
-  /** An account id names one connection. An event for which several connections have that id goes to none of them; it is kept in the inbox as ambiguous. Otherwise it goes to all. */
+  /** An account id names one connection. An event that would go to records of several connections goes to none of them and is kept as ambiguous; otherwise it goes to all. */
   one_account?: boolean;
   /** Name of the operator's setting with the application's secret or public key, one per line while it is rotated; for webhooks that are `app`. */
   app_secret?: string;
@@ -811,18 +823,22 @@ export interface Route {
   summary?: string;
 }
 
-/** A recurring event of every enabled integration. */
+/** A recurring event of every integration record that works. */
 export interface Schedule {
-  /** Name. */
+  /** Name. A record's own schedule of the same name replaces it there. */
   name: string;
-  /** Event that the guest gets. */
+  /** Event that the guest gets, with a `ScheduleTick` as its data. */
   event: string;
-  /** Five fields. */
+  /** Five fields: minute, hour, day of month, month, day of week, with names, lists, ranges and steps; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. A time of day that the clock skips comes when the gap ends, one that it shows twice comes the first time; a schedule of every hour follows elapsed time. */
   cron?: string;
-  /** Interval in seconds. */
+  /** Interval in seconds, `schedule_every_s` to a year. Each record has a phase of its own, so that not all tick together. */
   every_s?: number;
-  /** IANA name; default UTC. */
+  /** IANA name for `cron`; default UTC. */
   time_zone?: string;
+  /** Default skip. */
+  overlap?: Overlap;
+  /** Default one. */
+  missed?: MissedTicks;
 }
 
 /** Records that the host keeps in step: it asks for pages, finds what changed, and hands over what is to be written. */
@@ -1571,25 +1587,29 @@ export interface Notify {
   data?: any;
 }
 
-/** A schedule of this record alone. */
+/** A schedule of this record alone: one of `cron`, `every_s` and `at_ms`. */
 export interface SchedulePut {
-  /** Replaces one of the same name. */
+  /** Replaces one of the same name, also the manifest's. What is there already stays as it is. */
   name: string;
-  /** Declared in `events`. */
+  /** Declared in `events` or `schedules`. */
   event: string;
-  /** Its data. */
+  /** In every `ScheduleTick`; at most 64 KiB. */
   data?: any;
-  /** Five fields. */
+  /** As in the manifest. */
   cron?: string;
-  /** Interval. */
+  /** As in the manifest. */
   every_s?: number;
-  /** Once. */
+  /** Once; Unix time. What has passed comes at once, and the schedule is removed with it. */
   at_ms?: number;
-  /** IANA name. */
+  /** IANA name for `cron`; default UTC. */
   time_zone?: string;
+  /** Default skip. */
+  overlap?: Overlap;
+  /** Default one. */
+  missed?: MissedTicks;
 }
 
-/** Removes a schedule. */
+/** Removes a schedule of this record alone; the manifest's of that name is back then. Removing nothing is fine. */
 export interface ScheduleDelete {
   /** It. */
   name: string;
@@ -1749,6 +1769,48 @@ export interface Associations {
   next?: string;
 }
 
+/** Data of the event of a schedule. */
+export interface ScheduleTick {
+  /** Name of the schedule. */
+  schedule: string;
+  /** The time that the schedule meant, Unix time; the event may come later. */
+  at_ms: number;
+  /** As put with the schedule. */
+  data?: any;
+}
+
+/** A schedule of this record. */
+export interface ScheduleEntry {
+  /** Name. */
+  name: string;
+  /** Event that the guest gets. */
+  event: string;
+  /** Declared there; otherwise put by a guest. */
+  from_manifest?: boolean;
+  /** As put. */
+  cron?: string;
+  /** As put. */
+  every_s?: number;
+  /** As put. */
+  at_ms?: number;
+  /** As put. */
+  time_zone?: string;
+  /** In effect. */
+  overlap: Overlap;
+  /** In effect. */
+  missed: MissedTicks;
+  /** A person has paused it. */
+  paused?: boolean;
+  /** When it comes next; none while it is paused or the record does not work. */
+  next_ms?: number;
+}
+
+/** All schedules of this record. */
+export interface ScheduleEntries {
+  /** In byte order of the names. */
+  schedules: ScheduleEntry[];
+}
+
 /** Reads the next piece. */
 export interface StreamRead {
   /** Handle. */
@@ -1886,10 +1948,12 @@ export interface Capabilities {
   };
   /** Schedules of the integration record. */
   schedule: {
-    /** Creates or replaces. Reserved. */
+    /** Creates or replaces. */
     put: { request: SchedulePut; response: Empty };
-    /** Removes. Reserved. */
+    /** Removes. */
     delete: { request: ScheduleDelete; response: Empty };
+    /** Lists. */
+    list: { request: Empty; response: ScheduleEntries };
   };
   /** Records of long work of the integration record: state, progress, totals, errors. */
   process: {

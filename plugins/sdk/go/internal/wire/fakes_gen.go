@@ -81,6 +81,21 @@ func CryptoHMACVerify(h Host, r abi.HMACVerify) (abi.HMACVerdict, error) {
 	return call[abi.HMACVerdict](h, "crypto", "hmac_verify", r)
 }
 
+// SchedulePut: Creates or replaces.
+func SchedulePut(h Host, r abi.SchedulePut) (abi.Empty, error) {
+	return call[abi.Empty](h, "schedule", "put", r)
+}
+
+// ScheduleDelete: Removes.
+func ScheduleDelete(h Host, r abi.ScheduleDelete) (abi.Empty, error) {
+	return call[abi.Empty](h, "schedule", "delete", r)
+}
+
+// ScheduleList: Lists.
+func ScheduleList(h Host, r abi.Empty) (abi.ScheduleEntries, error) {
+	return call[abi.ScheduleEntries](h, "schedule", "list", r)
+}
+
 // ProcessCreate: Makes one.
 func ProcessCreate(h Host, r abi.ProcessCreate) (abi.Process, error) {
 	return call[abi.Process](h, "process", "create", r)

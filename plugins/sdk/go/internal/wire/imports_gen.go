@@ -124,6 +124,30 @@ func CryptoHMACVerify(_ Host, r abi.HMACVerify) (abi.HMACVerdict, error) {
 	return call[abi.HMACVerdict](cryptoHMACVerify, r)
 }
 
+//go:wasmimport frigg:host/schedule put
+func schedulePut(request uint64) uint64
+
+// SchedulePut: Creates or replaces.
+func SchedulePut(_ Host, r abi.SchedulePut) (abi.Empty, error) {
+	return call[abi.Empty](schedulePut, r)
+}
+
+//go:wasmimport frigg:host/schedule delete
+func scheduleDelete(request uint64) uint64
+
+// ScheduleDelete: Removes.
+func ScheduleDelete(_ Host, r abi.ScheduleDelete) (abi.Empty, error) {
+	return call[abi.Empty](scheduleDelete, r)
+}
+
+//go:wasmimport frigg:host/schedule list
+func scheduleList(request uint64) uint64
+
+// ScheduleList: Lists.
+func ScheduleList(_ Host, r abi.Empty) (abi.ScheduleEntries, error) {
+	return call[abi.ScheduleEntries](scheduleList, r)
+}
+
 //go:wasmimport frigg:host/process create
 func processCreate(request uint64) uint64
 
