@@ -12,7 +12,7 @@ BENCHGO     := cd host/guest/bench && GOOS=wasip1 GOARCH=wasm $(GO) build -build
 BENCHC      := --target=wasm32-unknown-unknown -O2 -nostdlib -ffreestanding -fno-builtin -Wall -Wl,--no-entry -Wl,--strip-debug -Wl,-z,stack-size=65536
 
 .DEFAULT_GOAL := help
-.PHONY: help run build wasm test race soak e2e generate verify lint bench bench-peers fuzz clean FORCE
+.PHONY: help run build wasm test race soak kill sim e2e generate verify lint bench bench-peers fuzz clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ race: test ## the same as test
 soak: ## replace a plugin a thousand times under calls, and call others 20,000 times in each way: nothing may be left of it
 	FRIGG_RELOADS=1000 $(GO) test -count=1 -run '^TestReload_' -v ./host
 	FRIGG_TEST_CALLS=20000 $(GO) test -count=1 -timeout 30m -run '^TestIsolation' -v ./host/guest
+
+kill: ## kill the host 50 times under 10,000 webhooks, and cut its power as often
+	FRIGG_WEBHOOKS=10000 FRIGG_KILLS=50 $(GO) test -count=1 -timeout 20m -run '^TestKill_' -v ./cmd/frigg-host
+	FRIGG_WEBHOOKS=10000 FRIGG_KILLS=50 FRIGG_CUTS=600 $(GO) test -count=1 -timeout 20m -run '^TestPowerCut_' -v ./store
 
 e2e: build wasm ## run the road against servers that nobody here wrote (Gitea, oidc-provider, stripe-mock); slow the first time
 	$(GO) run ./cmd/frigg-host/e2e/lab/install

@@ -46,6 +46,7 @@ var walls = []wall{
 	{"host/schedule", []string{root + "host/guest", root + "host/requester", root + "host/secret", root + "host/api", root + "store", "net/http", wazero, extism, "database/sql", echo}, "time starts work and knows nothing of how it is done"},
 	{"host/api", []string{root + "host/guest", root + "host/requester", root + "store", wazero, extism, "database/sql", sqlite}, "the edge decodes, calls one method and encodes"},
 	{"host/demo", []string{root + "..."}, "the demo vendor is somebody else's service"},
+	{"host/sim", []string{root + "..."}, "the judge sees a host from outside"},
 	{"host/...", []string{root + "cmd/frigg-host/...", kong}, "flags and signals belong to the command"},
 	{"store/...", []string{root + "host/guest", root + "host/requester", root + "host/api", root + "host/demo", wazero, extism, echo}, "the store knows the rooms' types and no rule"},
 	{"store/disk", []string{root + "..."}, "a disk does not know what is on it"},

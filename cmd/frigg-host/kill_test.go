@@ -25,40 +25,29 @@ import (
 
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/plugin/wasm/wasmtest"
+	"github.com/frigg-host/frigg-host/host/sim"
 	"github.com/frigg-host/frigg-host/host/testdata/guests"
 )
 
 const (
-	deliveries = 1000
-	posters    = 8
-	lanes      = 4 // integrations that the webhooks go to
-	leastKills = 16
+	posters = 32
+	lanes   = 4 // integrations that the webhooks go to
 )
 
-// ledger is what happened, as seen from outside: what the host acknowledged and what it did at the vendor.
-type ledger struct {
-	acknowledged map[string]bool
-	effects      map[string]int // different ones by event, as a vendor sees them that recognises a repeated request
+// scaled is how much of something a test does: usual, unless a variable says otherwise.
+func scaled(t *testing.T, variable string, usual int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	check(t, err)
+	return n
 }
 
-// problems says what a host must not do: lose what it acknowledged, or do anything twice.
-func (a ledger) problems() []string {
-	var found []string
-	for id := range a.acknowledged {
-		if a.effects[id] == 0 {
-			found = append(found, id+" was acknowledged and never worked off")
-		}
-	}
-	for id, n := range a.effects {
-		if n > 1 {
-			found = append(found, fmt.Sprintf("%s was done %d times", id, n))
-		}
-	}
-	slices.Sort(found)
-	return found
-}
-
-// A host that is killed at any moment has lost nothing that it acknowledged, and has done nothing twice.
+// A host that is killed at any moment has lost nothing that it acknowledged, has done nothing twice, and has kept the order of
+// each lane.
 func TestKill_EveryAcknowledgedWebhookIsWorkedOffOnce(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -69,7 +58,7 @@ func TestKill_EveryAcknowledgedWebhookIsWorkedOffOnce(t *testing.T) {
 		}
 	}
 	t.Logf("FRIGG_TEST_SEED=%d", seed)
-	k := newKilling(t, rand.New(rand.NewPCG(seed, 0)))
+	k := newKilling(t, rand.New(rand.NewPCG(seed, 0)), scaled(t, "FRIGG_WEBHOOKS", 1500), scaled(t, "FRIGG_KILLS", 10))
 	k.prepare()
 	var posting sync.WaitGroup
 	for i := range posters {
@@ -85,18 +74,20 @@ func TestKill_EveryAcknowledgedWebhookIsWorkedOffOnce(t *testing.T) {
 
 // killing is a host that is killed again and again, its vendor, and those who post to it.
 type killing struct {
-	t      *testing.T
-	random *rand.Rand
-	dir    string
-	listen string
-	vendor *recorder
+	t          *testing.T
+	random     *rand.Rand
+	deliveries int
+	leastKills int
+	dir        string
+	listen     string
+	vendor     *recorder
+	ledger     *sim.Ledger
 
 	token string
 	flows []string
 
 	mu     sync.Mutex
 	up     chan struct{} // closed while a host serves
-	ledger ledger
 	next   int
 	credit chan struct{} // one for each delivery that may be posted in this life
 
@@ -106,10 +97,11 @@ type killing struct {
 	log                  *lines
 }
 
-func newKilling(t *testing.T, random *rand.Rand) *killing {
+func newKilling(t *testing.T, random *rand.Rand, deliveries, kills int) *killing {
+	ledger := &sim.Ledger{}
 	return &killing{
-		t: t, random: random, dir: t.TempDir(), listen: freeAddress(t), vendor: newRecorder(t), up: make(chan struct{}),
-		ledger: ledger{acknowledged: map[string]bool{}}, credit: make(chan struct{}, deliveries),
+		t: t, random: random, deliveries: deliveries, leastKills: kills, dir: t.TempDir(), listen: freeAddress(t),
+		vendor: newRecorder(t, ledger), ledger: ledger, up: make(chan struct{}), credit: make(chan struct{}, deliveries),
 	}
 }
 
@@ -203,7 +195,7 @@ func (k *killing) end(signal os.Signal) {
 func (k *killing) live(finished <-chan struct{}) {
 	k.t.Helper()
 	for life := 0; ; life++ {
-		for range deliveries/leastKills + 1 {
+		for range k.deliveries/k.leastKills + 1 {
 			select {
 			case k.credit <- struct{}{}:
 			default:
@@ -218,7 +210,7 @@ func (k *killing) live(finished <-chan struct{}) {
 		}
 		select {
 		case <-finished:
-			if k.kills.Load() >= leastKills-1 {
+			if k.kills.Load() >= int64(k.leastKills-1) {
 				k.end(os.Kill)
 				k.kills.Add(1)
 				return
@@ -233,7 +225,7 @@ func (k *killing) live(finished <-chan struct{}) {
 // moment waits for one of: so many acknowledgements, so many effects, so much time.
 func (k *killing) moment() {
 	acks, effects := k.acks.Load(), k.vendor.requests.Load()
-	n := 1 + k.random.Int64N(deliveries/leastKills)
+	n := 1 + k.random.Int64N(int64(k.deliveries/k.leastKills))
 	switch k.random.IntN(3) {
 	case 0:
 		wait(2*time.Second, func() bool { return k.acks.Load()-acks >= n })
@@ -265,10 +257,10 @@ func (k *killing) post(random *rand.Rand) {
 	for {
 		<-k.credit
 		k.mu.Lock()
-		id := fmt.Sprintf("event-%04d", k.next)
+		id := fmt.Sprintf("event-%05d", k.next)
 		flow := k.flows[k.next%lanes]
 		k.next++
-		last := k.next > deliveries
+		last := k.next > k.deliveries
 		k.mu.Unlock()
 		if last {
 			k.credit <- struct{}{} // for the next poster to see the end
@@ -290,6 +282,7 @@ func (k *killing) deliver(client *http.Client, flow, id string) bool {
 	up := k.up
 	k.mu.Unlock()
 	<-up
+	k.ledger.Post(id, flow)
 	body := `{"steps":[{"do":"send","role":"key","method":"POST","url":"/effects","body":{"event":"` + id + `"}}]}`
 	mac := hmac.New(sha256.New, []byte("webhook secret"))
 	mac.Write([]byte(body))
@@ -309,9 +302,7 @@ func (k *killing) deliver(client *http.Client, flow, id string) bool {
 	switch {
 	case res.StatusCode/100 == 2: // the vendor is content, whatever becomes of the rest of the answer
 		k.acks.Add(1)
-		k.mu.Lock()
-		k.ledger.acknowledged[id] = true
-		k.mu.Unlock()
+		k.ledger.Acknowledge(id)
 		return true
 	case err == nil && res.StatusCode < 500:
 		k.t.Errorf("%s: %s %s", id, res.Status, answer)
@@ -379,19 +370,18 @@ func (k *killing) call(method, path string, body, out any) {
 
 func (k *killing) report() {
 	k.t.Helper()
-	k.ledger.effects = k.vendor.effects()
-	for _, p := range k.ledger.problems() {
+	for _, p := range k.ledger.Problems() {
 		k.t.Error(p)
 	}
-	done := len(k.ledger.effects)
+	acknowledged, done := k.ledger.Acknowledged(), k.vendor.effects()
 	repeated := k.vendor.requests.Load() - int64(done)
 	k.t.Logf("%d kills; %d of %d deliveries acknowledged, %d posted again, %d given up; %d effects, %d requests repeated after a kill",
-		k.kills.Load(), len(k.ledger.acknowledged), deliveries, k.again.Load(), k.gaveUp.Load(), done, repeated)
+		k.kills.Load(), acknowledged, k.deliveries, k.again.Load(), k.gaveUp.Load(), done, repeated)
 	switch {
-	case k.kills.Load() < leastKills-1:
+	case k.kills.Load() < int64(k.leastKills-1):
 		k.t.Errorf("only %d kills", k.kills.Load())
-	case len(k.ledger.acknowledged) < deliveries*8/10:
-		k.t.Errorf("only %d deliveries were acknowledged", len(k.ledger.acknowledged))
+	case acknowledged < k.deliveries*8/10:
+		k.t.Errorf("only %d deliveries were acknowledged", acknowledged)
 	case k.again.Load()+k.gaveUp.Load() == 0:
 		k.t.Error("no kill met a delivery on its way")
 	case repeated == 0:
@@ -403,13 +393,14 @@ func (k *killing) report() {
 type recorder struct {
 	*httptest.Server
 	requests atomic.Int64
+	ledger   *sim.Ledger
 
 	mu    sync.Mutex
 	byKey map[string]string // the event of each key
 }
 
-func newRecorder(t *testing.T) *recorder {
-	r := &recorder{byKey: map[string]string{}}
+func newRecorder(t *testing.T, ledger *sim.Ledger) *recorder {
+	r := &recorder{ledger: ledger, byKey: map[string]string{}}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		if q.Header.Get("X-Key") != "the key of ada" {
@@ -436,17 +427,18 @@ func (r *recorder) do(t *testing.T, key, event string) {
 	if before, known := r.byKey[key]; key == "" || known && before != event {
 		t.Errorf("the key %q of %s was that of %q before", key, event, before)
 	}
+	r.ledger.Begin(event)
+	if r.byKey[key] == "" {
+		r.ledger.Effect(event)
+	}
 	r.byKey[key] = event
 }
 
-func (r *recorder) effects() map[string]int {
+// effects is how many requests were different ones.
+func (r *recorder) effects() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := map[string]int{}
-	for _, event := range r.byKey {
-		out[event]++
-	}
-	return out
+	return len(r.byKey)
 }
 
 func check(t *testing.T, err error) {
@@ -463,45 +455,51 @@ func TestKill_TheJudgementSeesWrongHosts(t *testing.T) {
 		acknowledgeFirst bool // before the commit
 		settleFirst      bool // the job is done before its work
 		freshKeys        bool // a repeated request has another key
+		newestFirst      bool
 	}
-	run := func(h host) ledger {
-		a := ledger{acknowledged: map[string]bool{}, effects: map[string]int{}}
+	run := func(h host) []string {
+		l := &sim.Ledger{}
 		keys := map[string]bool{}
 		var stored []string
 		for life := range 10 {
-			id := fmt.Sprintf("event-%d", life)
-			if h.acknowledgeFirst {
-				a.acknowledged[id] = true // and it dies before the commit
-				continue
+			for _, id := range []string{fmt.Sprintf("event-%d-a", life), fmt.Sprintf("event-%d-b", life)} {
+				l.Post(id, "lane")
+				if !h.acknowledgeFirst { // else it dies before the commit
+					stored = append(stored, id)
+				}
+				l.Acknowledge(id)
 			}
-			stored = append(stored, id)
-			a.acknowledged[id] = true
 			if h.settleFirst {
 				stored = nil // and it dies before the work
-				continue
 			}
-			for try := range 2 { // it dies between work and settlement, and tries again
-				key := id
-				if h.freshKeys {
-					key = fmt.Sprint(id, try)
-				}
-				if !keys[key] {
-					keys[key] = true
-					a.effects[stored[0]]++
+			if h.newestFirst {
+				slices.Reverse(stored)
+			}
+			for _, id := range stored {
+				for try := range 2 { // it dies between work and settlement, and tries again
+					key := id
+					if h.freshKeys {
+						key = fmt.Sprint(id, try)
+					}
+					l.Begin(id)
+					if !keys[key] {
+						keys[key] = true
+						l.Effect(id)
+					}
 				}
 			}
 			stored = nil
 		}
-		return a
+		return l.Problems()
 	}
-	if found := run(host{}).problems(); len(found) > 0 {
+	if found := run(host{}); len(found) > 0 {
 		t.Errorf("a good host: %v", found)
 	}
 	for name, wrong := range map[string]host{
 		"acknowledges before the commit": {acknowledgeFirst: true}, "settles before the work": {settleFirst: true},
-		"repeats with another key": {freshKeys: true},
+		"repeats with another key": {freshKeys: true}, "works the newest first": {newestFirst: true},
 	} {
-		if len(run(wrong).problems()) != 10 {
+		if len(run(wrong)) < 10 {
 			t.Errorf("a host that %s goes unseen", name)
 		}
 	}
