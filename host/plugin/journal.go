@@ -34,15 +34,19 @@ type HostCall struct {
 	// Journal returns that of a guest which is called to answer this one.
 	Journal func() Journal
 
-	undecided error
+	doubt error
+	later bool
 }
 
 // Undecided says that nobody can know whether the effect happened, and that it must not be repeated: a person decides. why is
 // for that person.
-func (h *HostCall) Undecided(why error) { h.undecided = why }
+func (h *HostCall) Undecided(why error) { h.doubt, h.later = why, false }
 
-// Doubt returns what Undecided was told, nil if all is clear.
-func (h *HostCall) Doubt() error { return h.undecided }
+// Unresolved says that it is not known yet whether the effect happened: the run stops here, and the next try finds out.
+func (h *HostCall) Unresolved(why error) { h.doubt, h.later = why, true }
+
+// Doubt returns what Undecided or Unresolved was told, nil if all is clear. later says that it was Unresolved.
+func (h *HostCall) Doubt() (why error, later bool) { return h.doubt, h.later }
 
 type hostCallKey struct{}
 
