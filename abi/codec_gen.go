@@ -1132,8 +1132,11 @@ func (m *EventInput) readFrom(s *scanner) {
 		case "delivery":
 			s.once(&seen, 3)
 			m.Delivery.readFrom(s)
+		case "checkpoint":
+			s.once(&seen, 4)
+			readRaw(s, &m.Checkpoint)
 		default:
-			s.unknown(name, "event", "data", "integration", "delivery")
+			s.unknown(name, "event", "data", "integration", "delivery", "checkpoint")
 		}
 	}
 }
@@ -1141,7 +1144,7 @@ func (m *EventInput) readFrom(s *scanner) {
 // AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
 // was, if a raw value in it is not JSON.
 func (m EventInput) AppendJSON(b []byte) ([]byte, bool) {
-	w := writer{b: slices.Grow(b, 128+len(m.Event)/4*5+len(m.Data))}
+	w := writer{b: slices.Grow(b, 152+len(m.Event)/4*5+len(m.Data)+len(m.Checkpoint))}
 	if m.writeTo(&w); w.bad {
 		return b, false
 	}
@@ -1160,6 +1163,10 @@ func (m *EventInput) writeTo(w *writer) {
 	m.Integration.writeTo(w)
 	w.name(`"delivery":`)
 	m.Delivery.writeTo(w)
+	if len(m.Checkpoint) > 0 {
+		w.name(`"checkpoint":`)
+		writeRaw(w, m.Checkpoint)
+	}
 	w.b = append(w.b, '}')
 }
 
@@ -2632,11 +2639,14 @@ func (m *HTTPRequest) readFrom(s *scanner) {
 		case "idempotency_key":
 			s.once(&seen, 14)
 			readText[string](s, &m.IdempotencyKey)
-		case "raw_status":
+		case "safe_to_repeat":
 			s.once(&seen, 15)
+			readBool(s, &m.SafeToRepeat)
+		case "raw_status":
+			s.once(&seen, 16)
 			readBool(s, &m.RawStatus)
 		default:
-			s.unknown(name, "role", "method", "url", "query", "headers", "json", "form", "parts", "text", "bytes", "stream", "stream_response", "timeout_ms", "without_credential", "idempotency_key", "raw_status")
+			s.unknown(name, "role", "method", "url", "query", "headers", "json", "form", "parts", "text", "bytes", "stream", "stream_response", "timeout_ms", "without_credential", "idempotency_key", "safe_to_repeat", "raw_status")
 		}
 	}
 }
@@ -2644,7 +2654,7 @@ func (m *HTTPRequest) readFrom(s *scanner) {
 // AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
 // was, if a raw value in it is not JSON.
 func (m HTTPRequest) AppendJSON(b []byte) ([]byte, bool) {
-	w := writer{b: slices.Grow(b, 416+len(m.Role)/4*5+len(m.Method)/4*5+len(m.URL)/4*5+len(m.JSON)+len(m.Text)/4*5+len(m.Bytes)/3*4+len(m.IdempotencyKey)/4*5)}
+	w := writer{b: slices.Grow(b, 440+len(m.Role)/4*5+len(m.Method)/4*5+len(m.URL)/4*5+len(m.JSON)+len(m.Text)/4*5+len(m.Bytes)/3*4+len(m.IdempotencyKey)/4*5)}
 	if m.writeTo(&w); w.bad {
 		return b, false
 	}
@@ -2710,6 +2720,10 @@ func (m *HTTPRequest) writeTo(w *writer) {
 	if len(m.IdempotencyKey) > 0 {
 		w.name(`"idempotency_key":`)
 		writeText[string](w, m.IdempotencyKey)
+	}
+	if m.SafeToRepeat {
+		w.name(`"safe_to_repeat":`)
+		writeBool(w, m.SafeToRepeat)
 	}
 	if m.RawStatus {
 		w.name(`"raw_status":`)
@@ -4555,6 +4569,51 @@ func (m *SchedulePut) writeTo(w *writer) {
 		w.name(`"missed":`)
 		writeText[MissedTicks](w, m.Missed)
 	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *RunCheckpoint) ReadJSON(text []byte) bool {
+	*m = RunCheckpoint{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = RunCheckpoint{}
+		return false
+	}
+	return true
+}
+
+func (m *RunCheckpoint) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "state":
+			s.once(&seen, 0)
+			readRaw(s, &m.State)
+		default:
+			s.unknown(name, "state")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m RunCheckpoint) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 56+len(m.State))}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *RunCheckpoint) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"state":`)
+	writeRaw(w, m.State)
 	w.b = append(w.b, '}')
 }
 

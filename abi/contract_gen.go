@@ -942,7 +942,7 @@ type RateLimit struct {
 // Idempotency: How the vendor recognises a repeated write.
 type Idempotency struct {
 	Header  string   `json:"header,omitempty"`   // Header that carries the key, for example `Idempotency-Key`.
-	Field   string   `json:"field,omitempty"`    // Body field instead of a header. Reserved.
+	Field   string   `json:"field,omitempty"`    // Field of a JSON or form body that carries the key.
 	Methods []string `json:"methods,omitempty"`  // Default POST and PATCH.
 	WindowS int64    `json:"window_s,omitempty"` // How long the vendor remembers a key.
 }
@@ -1210,10 +1210,11 @@ type ReconcileOutput struct {
 
 // EventInput: An event of one integration record, worked off as a durable job.
 type EventInput struct {
-	Event       string          `json:"event"`          // ON_CREATE, ON_UPDATE, ON_DELETE, ON_WEBHOOK, an own event or a schedule's.
-	Data        json.RawMessage `json:"data,omitempty"` // Data of the event; for webhooks a WebhookEvent.
-	Integration Integration     `json:"integration"`    // The record.
-	Delivery    Delivery        `json:"delivery"`       // Which try.
+	Event       string          `json:"event"`                // ON_CREATE, ON_UPDATE, ON_DELETE, ON_WEBHOOK, an own event or a schedule's.
+	Data        json.RawMessage `json:"data,omitempty"`       // Data of the event; for webhooks a WebhookEvent.
+	Integration Integration     `json:"integration"`          // The record.
+	Delivery    Delivery        `json:"delivery"`             // Which try.
+	Checkpoint  json.RawMessage `json:"checkpoint,omitempty"` // State of the last `run.checkpoint`; the work before it is done.
 }
 
 // EventOutput: The event is done.
@@ -1404,6 +1405,7 @@ type HTTPRequest struct {
 	TimeoutMS         int64               `json:"timeout_ms,omitempty"`         // At most the manifest's.
 	WithoutCredential bool                `json:"without_credential,omitempty"` // Do not add the credential.
 	IdempotencyKey    string              `json:"idempotency_key,omitempty"`    // Instead of the host's own (delivery id and ordinal).
+	SafeToRepeat      bool                `json:"safe_to_repeat,omitempty"`     // Sending it again does no harm, though its method says otherwise (a search by POST).
 	RawStatus         bool                `json:"raw_status,omitempty"`         // Answer with the response whatever its status; otherwise a status of 400 and more is a fault.
 }
 
@@ -1625,6 +1627,11 @@ type SchedulePut struct {
 	Missed   MissedTicks     `json:"missed,omitempty"`    // Default one.
 }
 
+// RunCheckpoint: Ends the call and starts it again with nothing but the state: what a long run asked before need not be kept on record.
+type RunCheckpoint struct {
+	State json.RawMessage `json:"state"` // Given back as `checkpoint` of the event.
+}
+
 // ScheduleDelete: Removes a schedule of this record alone; the manifest's of that name is back then. Removing nothing is fine.
 type ScheduleDelete struct {
 	Name string `json:"name"` // It.
@@ -1790,7 +1797,7 @@ const (
 	ExportEntityForm         = "frigg_entity_form"         // Form to choose or complete an entity.
 	ExportRefreshEntityForm  = "frigg_refresh_entity_form" // The same after a field changed.
 	ExportCallMethod         = "frigg_call_method"         // Runs a declared method.
-	ExportReconcileRequest   = "frigg_reconcile_request"   // Finds out whether a request with unknown outcome happened.
+	ExportReconcileRequest   = "frigg_reconcile_request"   // Finds out whether a request with unknown outcome happened, before it is sent again or a person is asked.
 	ExportHandleEvent        = "frigg_handle_event"        // Works an event off. May be called again for the same delivery.
 	ExportReceiveWebhook     = "frigg_receive_webhook"     // Verifies a webhook before it is stored; only for webhooks with `verify`.
 	ExportConfigForm         = "frigg_config_form"         // Configuration form, with `dynamic_config`.
@@ -1813,7 +1820,7 @@ var Exports = []Export{
 	{Name: "frigg_entity_form", Kind: PluginKindModule, Reserved: false},
 	{Name: "frigg_refresh_entity_form", Kind: PluginKindModule, Reserved: false},
 	{Name: "frigg_call_method", Kind: PluginKindModule, Reserved: false},
-	{Name: "frigg_reconcile_request", Kind: PluginKindModule, Reserved: true},
+	{Name: "frigg_reconcile_request", Kind: PluginKindModule, Reserved: false},
 	{Name: "frigg_handle_event", Kind: PluginKindIntegration, Reserved: false},
 	{Name: "frigg_receive_webhook", Kind: PluginKindIntegration, Reserved: false},
 	{Name: "frigg_config_form", Kind: PluginKindIntegration, Reserved: false},
@@ -1838,6 +1845,7 @@ const (
 	CapabilityQueue       = "queue"       // Further durable work for the same integration record.
 	CapabilityIntegration = "integration" // Status, configuration and messages of the integration record.
 	CapabilityWebhook     = "webhook"     // Addresses and secrets of the record's webhooks.
+	CapabilityRun         = "run"         // The durable run itself. A guest that sleeps for longer than a few seconds needs nothing of it: the run ends and goes on when the time has come.
 	CapabilityCrypto      = "crypto"      // Work with secrets that the guest knows by handle only.
 	CapabilityNotify      = "notify"      // Tells the embedding product that something happened.
 	CapabilitySchedule    = "schedule"    // Schedules of the integration record.
@@ -1860,7 +1868,8 @@ var Functions = []Function{
 	{Capability: "mapping", Name: "list", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "queue", Name: "enqueue", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "integration", Name: "update", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
-	{Capability: "webhook", Name: "endpoint", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "webhook", Name: "endpoint", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "run", Name: "checkpoint", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "crypto", Name: "hmac_sign", Class: ClassPure, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: false},
 	{Capability: "crypto", Name: "hmac_verify", Class: ClassPure, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: false},
 	{Capability: "crypto", Name: "jwt_verify", Class: ClassRemote, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: true},

@@ -146,7 +146,6 @@ func ReservedFields(m *Manifest) []string {
 		use(len(m.Auth.FallbackSettings) > 0, "auth.fallback_settings")
 	}
 	if m.API != nil {
-		use(m.API.Idempotency != nil && m.API.Idempotency.Field != "", "api.idempotency.field")
 		use(len(m.API.SecretResponses) > 0, "api.secret_responses")
 	}
 	return paths

@@ -19,6 +19,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/guest"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/journal"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/schedule"
@@ -92,6 +93,7 @@ type Host struct {
 	Integrations *integration.Service
 	Jobs         *job.Service
 	Schedules    *schedule.Service
+	Runs         *journal.Service
 	// KeyCreated is the path of the key file if this start made one: the operator must be told.
 	KeyCreated string
 

@@ -17,6 +17,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/guest/process"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/journal"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/schedule"
@@ -123,7 +124,9 @@ func (h *Host) plugins(ctx context.Context) error {
 		Settings: h.Plugins, RedirectURL: h.redirectURL, Connected: h.goOn, Now: h.cfg.Now, Log: h.cfg.Log,
 	})
 	h.later(func() error { h.Connections.Close(); return nil })
+	h.Runs = &journal.Service{Store: h.db, Now: h.cfg.Now, Committed: h.wake, Unpark: h.db.Unpark}
 	h.Integrations = &integration.Service{
+		Runs:  h.Runs,
 		Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Vault: h.vault,
 		Now: h.cfg.Now, Log: h.cfg.Log, PublicURL: h.cfg.PublicURL, Wake: h.wake,
 	}

@@ -420,6 +420,11 @@ func settleWith(tx *Tx, with any, now time.Time) error {
 }
 
 func settleIntegration(tx *Tx, s *integration.Settled, now time.Time) error {
+	if r := s.Record; r != nil {
+		if err := appendJournal(tx, r.Run, r.Chunk, r.Restart); err != nil {
+			return err
+		}
+	}
 	if s.Remove {
 		return removeIntegration(tx, s.Owner, s.Integration)
 	}

@@ -5,15 +5,37 @@ import (
 	"log/slog"
 
 	"github.com/frigg-host/frigg-host/abi"
+	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
 // guestCall runs an export of the connection's module, with what the connection lets it reach.
 func guestCall[Out any](ctx context.Context, c *conn, export string, in any, opt CallOptions) (Out, error) {
-	return plugin.Invoke[Out](ctx, c.s.caller, plugin.Call{
-		Plugin: c.m.Plugin, Export: export, Can: c.capabilities(opt),
-		Timeout: opt.Timeout, Log: c.lines(opt),
-	}, in)
+	call := plugin.Call{Plugin: c.m.Plugin, Export: export, Can: c.capabilities(opt), Timeout: opt.Timeout, Log: c.lines(opt)}
+	if err := c.record(ctx, &call); err != nil {
+		var none Out
+		return none, err
+	}
+	return plugin.Invoke[Out](ctx, c.s.caller, call, in)
+}
+
+// record lets the call be a part of the recorded run that waits for it, if there is one, on the version with which it began.
+func (c *conn) record(ctx context.Context, call *plugin.Call) error {
+	waiting := plugin.HostCallOf(ctx)
+	if waiting == nil || waiting.Journal == nil {
+		return nil
+	}
+	call.Journal = waiting.Journal()
+	pinned := call.Journal.Pin(c.m.Digest)
+	if pinned == c.m.Digest {
+		return nil
+	}
+	p, err := c.s.catalog.ByDigest(pinned)
+	if err != nil {
+		return fault.New(fault.Unavailable, "connection.Call", "module %s is not installed any more in the version with which this run began (%s); start the run again", c.m.Name, pinned).With(err)
+	}
+	call.Plugin = p
+	return nil
 }
 
 // lines takes what the module's guest logs: into the log of the run that it is a part of, under the module's name, else into

@@ -10,8 +10,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/fault"
@@ -23,9 +21,6 @@ import (
 type CallOptions struct {
 	// Handles are those that the guest may use; nil for none.
 	Handles *secret.Handles
-	// Key returns the idempotency key of a write. request identifies its content and is the same in every try. "" or a nil
-	// Key leave it to chance.
-	Key func(request string) string
 	// Log receives the lines of a nested guest; nil is the log of the host.
 	Log func(level, message string)
 	// Timeout of the whole; 0 is the manifest's for a request and the contract's for a call.
@@ -48,9 +43,15 @@ func (s *Service) Send(ctx context.Context, o account.Owner, id EntityID, r abi.
 
 func (c *conn) send(ctx context.Context, r abi.HTTPRequest, opt CallOptions) (abi.HTTPResponse, error) {
 	c.handles = opt.Handles
-	out, err := c.outgoing(r, opt)
+	effect := effectOf(ctx)
+	out, err := c.outgoing(c.withKey(r, effect.Key), opt)
 	if err != nil {
 		return abi.HTTPResponse{}, err
+	}
+	if !effect.Unsure.IsZero() && !c.repeatable(out, effect, r) {
+		if res, happened, err := c.reconcile(ctx, r, effect); happened || err != nil {
+			return res, err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, out.timeout)
 	defer cancel()
@@ -61,7 +62,7 @@ func (c *conn) send(ctx context.Context, r abi.HTTPRequest, opt CallOptions) (ab
 	defer leave()
 	res, verdict, err := c.exchange(ctx, out)
 	if err != nil {
-		return abi.HTTPResponse{}, err
+		return c.lost(ctx, r, out, effect, err)
 	}
 	if verdict != nil && verdict.Kind == fault.Unauthorized && !out.plain && sameOrigin(out.url, res.URL) {
 		verdict = c.refused(ctx, verdict)
@@ -109,11 +110,7 @@ func (c *conn) outgoing(r abi.HTTPRequest, opt CallOptions) (*outgoing, error) {
 	if r.Text != "" {
 		out.body.escape = escapeFor(out.header.Get("Content-Type"))
 	}
-	if err := f.standardHeaders(out); err != nil {
-		return nil, err
-	}
-	c.m.addKey(out, r, opt, c.entity)
-	return out, nil
+	return out, f.standardHeaders(out)
 }
 
 // address is the absolute URL of a guest's request: a path below the base URL, or absolute as it is. A path that could walk
@@ -213,37 +210,6 @@ func requestBody(r abi.HTTPRequest) (body, error) {
 		return b, guestFault(fault.Invalid, "a request has one body: json, form, parts, text or bytes")
 	}
 	return b, nil
-}
-
-// addKey lets the vendor recognise a repeated write.
-func (m *module) addKey(out *outgoing, r abi.HTTPRequest, opt CallOptions, e *Entity) {
-	if m.api == nil || m.api.Idempotency == nil || m.api.Idempotency.Header == "" {
-		return
-	}
-	i := m.api.Idempotency
-	if !slices.Contains(i.Methods, out.method) || out.header.Get(i.Header) != "" {
-		return
-	}
-	key := r.IdempotencyKey
-	if key == "" && opt.Key != nil {
-		key = opt.Key(out.identity(e))
-	}
-	if key == "" {
-		key = uuid.NewString()
-	}
-	out.header.Set(i.Header, key)
-}
-
-// identity is the content of a request in a form that is the same in every try, though handles are not.
-func (o *outgoing) identity(e *Entity) string {
-	var b strings.Builder
-	if e != nil {
-		b.WriteString(string(e.ID))
-	}
-	for _, part := range []string{o.method, o.url, string(o.body.content)} {
-		b.WriteString("\n" + secret.WithoutHandles(part))
-	}
-	return b.String()
 }
 
 func (m *module) timeout() time.Duration {

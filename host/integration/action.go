@@ -61,7 +61,7 @@ func (s *Service) Actions(ctx context.Context, a account.Actor, id ID, kind abi.
 	if !p.Has(abi.ExportListActions) || !actsIn(in.Status, "") {
 		return actions, nil
 	}
-	r, record, err := s.newRun(ctx, p, in, "", syncTimeout)
+	r, record, err := s.newRun(ctx, p, in, syncTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (s *Service) RunAction(ctx context.Context, a account.Actor, id ID, action 
 	if err != nil {
 		return nil, err
 	}
-	r, record, err := s.newRun(ctx, p, in, "", 0)
+	r, record, err := s.newRun(ctx, p, in, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (s *Service) asker(p *plugin.Plugin, in *Integration, action string) asker 
 
 // ask asks once; input may be nil.
 func (a asker) ask(ctx context.Context, export string, input *form.Input, all bool) (abi.Form, error) {
-	r, record, err := a.s.newRun(ctx, a.plugin, a.in, "", syncTimeout)
+	r, record, err := a.s.newRun(ctx, a.plugin, a.in, syncTimeout)
 	if err != nil {
 		return abi.Form{}, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
 const (
@@ -158,7 +159,7 @@ func (c *queue) Enqueue(ctx context.Context, q abi.QueueEnqueue) (abi.QueueJob, 
 	}
 	n := c.s.eventJob(c.in, q.Event, payload{Data: q.Data})
 	n.RunAt = n.CreatedAt.Add(time.Duration(q.DelayMS) * time.Millisecond)
-	n.UniqueKey, n.Once = c.unique(q)
+	n.UniqueKey, n.Once = c.unique(ctx, q)
 	id, existed, err := c.s.Store.EnqueueFor(ctx, c.in.Owner, c.in.ID, n, maxEnqueued)
 	if err == nil && !existed {
 		c.s.wake()
@@ -168,14 +169,15 @@ func (c *queue) Enqueue(ctx context.Context, q abi.QueueEnqueue) (abi.QueueJob, 
 
 // unique keeps keys of different records apart. Without a key of the guest's own, a repeated try of a delivery enqueues
 // the same work once for good, also when the first was worked off meanwhile.
-func (c *queue) unique(q abi.QueueEnqueue) (key string, once bool) {
+func (c *queue) unique(ctx context.Context, q abi.QueueEnqueue) (key string, once bool) {
+	recorded := plugin.HostCallOf(ctx)
 	switch {
 	case q.UniqueKey != "":
 		return string(c.in.ID) + "|" + q.UniqueKey, false
-	case c.delivery == "":
+	case recorded == nil:
 		return string(c.in.ID) + "|" + rand.Text(), false
 	}
-	return string(c.in.ID) + "|" + (*run)(c).key(q.Event+"\x00"+string(q.Data)), true
+	return string(c.in.ID) + "|" + recorded.Key, true
 }
 
 // record serves the guest's changes of its own record.

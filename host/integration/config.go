@@ -174,7 +174,7 @@ func (s *Service) askGuest(ctx context.Context, p *plugin.Plugin, in *Integratio
 	if !p.Has(abi.ExportValidateConfig) {
 		return nil
 	}
-	r, record, err := s.newRun(ctx, p, in, "", syncTimeout)
+	r, record, err := s.newRun(ctx, p, in, syncTimeout)
 	if err != nil {
 		return err
 	}

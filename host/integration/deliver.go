@@ -11,6 +11,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/connection"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/journal"
 	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
@@ -84,54 +85,67 @@ func (s *Service) Work(ctx context.Context, j *job.Job) job.Outcome {
 	case Wait:
 		return job.Outcome{Defer: waiting}
 	}
-	err = s.deliver(ctx, j, in, p)
-	return s.settle(in, p.Event, err, s.refusedAccount(ctx, in, err))
+	rec, err := s.Runs.Open(ctx, j, string(in.ID), p.Event)
+	if err != nil {
+		return job.Outcome{Err: err}
+	}
+	err = s.deliver(ctx, j, in, p, rec)
+	return s.settle(ctx, in, p.Event, rec, err)
 }
 
-// deliver runs the guest.
-func (s *Service) deliver(ctx context.Context, j *job.Job, in *Integration, p payload) error {
-	plug, err := s.integrationPlugin(in.Plugin)
-	if err != nil {
-		return fault.New(fault.Unavailable, "integration.deliver", "the plugin %s cannot run: %s", in.Plugin, fault.PublicMessage(err)).With(err)
-	}
-	if !plug.Has(abi.ExportHandleEvent) {
+// event makes the data of an event that was stored when it came.
+func (s *Service) eventData(ctx context.Context, o account.Owner, p *payload) error {
+	if p.Stored == "" {
 		return nil
 	}
-	if p.Stored != "" {
-		e, err := s.Store.EventByID(ctx, j.Owner, p.Stored)
-		if err != nil {
-			return err
-		}
-		if p.Data, err = json.Marshal(e.Data); err != nil {
-			return fault.Wrap(err, fault.Internal, "integration.deliver", "the stored event cannot be read")
-		}
-	}
-	r, record, err := s.newRun(ctx, plug, in, string(j.ID), 0)
+	e, err := s.Store.EventByID(ctx, o, p.Stored)
 	if err != nil {
 		return err
 	}
-	_, err = plugin.Invoke[abi.EventOutput](ctx, s.Guests, r.call(abi.ExportHandleEvent), abi.EventInput{
-		Event: p.Event, Data: p.Data,
-		Integration: record, Delivery: abi.Delivery{ID: string(j.ID), Attempt: int64(j.Attempt), Last: j.Last()},
-	})
-	if fault.Is(err, fault.Unsupported) && fault.SideOf(err) == fault.Guest && lifecycle(p.Event) {
-		return nil // the guest has nothing to do then
+	if p.Data, err = json.Marshal(e.Data); err != nil {
+		return fault.Wrap(err, fault.Internal, "integration.deliver", "the stored event cannot be read")
 	}
-	return err
+	return nil
 }
 
 func lifecycle(event string) bool {
 	return event == abi.EventOnCreate || event == abi.EventOnUpdate || event == abi.EventOnDelete
 }
 
-// settle says what a try means for the job and for the record. refused: the credential of an account is no longer good.
-func (s *Service) settle(in *Integration, event string, err error, refused bool) job.Outcome {
-	o := job.Outcome{Err: err, Halt: asksToHalt(err)}
+// settle says what a try means for the job and for the record.
+func (s *Service) settle(ctx context.Context, in *Integration, event string, rec *journal.Recorder, err error) job.Outcome {
+	o := outcomeOf(err)
+	refused := s.refusedAccount(ctx, in, o.Err)
 	if refused && event != abi.EventOnDelete {
 		o.Defer = waiting // authorising again makes it due
 	}
-	o.With = func(st job.Settlement) any { return s.settled(in, event, err, refused, st) }
+	closing, cerr := rec.Close(err)
+	if cerr != nil {
+		return job.Outcome{Err: cerr}
+	}
+	o.With = func(st job.Settlement) any { return s.settled(in, event, o.Err, refused, st, closing) }
 	return o
+}
+
+// outcomeOf says what becomes of the job of a run that ended, or that the host ended.
+func outcomeOf(err error) job.Outcome {
+	var (
+		sleeps    *journal.Suspended
+		begins    *journal.Checkpoint
+		undecided *journal.Undecided
+		diverged  *journal.Diverged
+	)
+	switch {
+	case errors.As(err, &sleeps):
+		return job.Outcome{Until: sleeps.Until}
+	case errors.As(err, &begins):
+		return job.Outcome{Until: time.Unix(0, 1)} // at once, when it is its turn
+	case errors.As(err, &undecided):
+		return job.Outcome{Park: true, Err: undecided.Fault()}
+	case errors.As(err, &diverged):
+		return job.Outcome{Halt: true, Err: diverged.Fault()}
+	}
+	return job.Outcome{Err: err, Halt: asksToHalt(err)}
 }
 
 func asksToHalt(err error) bool {
@@ -157,16 +171,15 @@ func (s *Service) refusedAccount(ctx context.Context, in *Integration, err error
 var working = []abi.Status{abi.StatusEnabled, abi.StatusProcessing, abi.StatusNeedsConfig, abi.StatusInCreation}
 
 // settled is what the record gets in the act that settles the job.
-func (s *Service) settled(in *Integration, event string, err error, refused bool, st job.Settlement) any {
-	out := &Settled{Owner: in.Owner, Integration: in.ID}
+func (s *Service) settled(in *Integration, event string, err error, refused bool, st job.Settlement, record *journal.Closing) any {
+	out := &Settled{Owner: in.Owner, Integration: in.ID, Record: record}
 	final := st.State.Ended()
 	switch {
 	case final && event == abi.EventOnDelete:
 		out.Remove = true
-	case err == nil && event == abi.EventOnCreate:
+	case err == nil && final && event == abi.EventOnCreate:
 		out.Born, out.From = true, []abi.Status{abi.StatusInCreation, abi.StatusError}
 	case err == nil:
-		return nil
 	case refused && !final:
 		out.Status, out.From, out.IfRefused = abi.StatusError, working, true
 		out.Messages = []Message{{Level: abi.MessageLevelError, Title: "Authorise again", Message: fault.PublicMessage(err), At: s.now()}}
@@ -175,8 +188,8 @@ func (s *Service) settled(in *Integration, event string, err error, refused bool
 			out.Status, out.From = abi.StatusError, []abi.Status{abi.StatusInCreation}
 		}
 		out.Messages = []Message{{Level: abi.MessageLevelError, Title: event + " failed", Message: clip(fault.PublicMessage(err), 4000), At: s.now()}}
-	default:
-		return nil
+	case st.State == job.Parked:
+		out.Messages = []Message{{Level: abi.MessageLevelWarning, Title: event + " needs a decision", Message: clip(fault.PublicMessage(err), 4000), At: s.now()}}
 	}
 	return out
 }

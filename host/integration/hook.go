@@ -278,7 +278,7 @@ func declaredWebhook(p *plugin.Plugin, name string, app bool) (abi.Webhook, erro
 
 // askReceiver lets the guest verify and answer before anything is stored.
 func (s *Service) askReceiver(ctx context.Context, h hooked, keys hookKeys, e *Event, in *Inbound) (abi.HTTPReply, bool, error) {
-	r, described, err := s.newRun(ctx, h.plugin, h.record, "", syncTimeout)
+	r, described, err := s.newRun(ctx, h.plugin, h.record, syncTimeout)
 	if err != nil {
 		return received, false, err
 	}

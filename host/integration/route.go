@@ -95,7 +95,7 @@ func (s *Service) runRoute(ctx context.Context, a account.Actor, m RouteMatch) (
 	if !actsIn(in.Status, "") {
 		return nil, abi.Integration{}, fault.New(fault.Conflict, "integration.AnswerRoute", "the integration is %s; its routes answer when it is ENABLED", in.Status)
 	}
-	return s.newRun(ctx, p, in, "", syncTimeout)
+	return s.newRun(ctx, p, in, syncTimeout)
 }
 
 // routeInput is what the guest is told of a request.

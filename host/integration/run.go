@@ -2,12 +2,9 @@ package integration
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -20,23 +17,24 @@ import (
 // run is one guest call for one record: what it may reach, and the handles that it was given. It serves the guest's
 // capability calls and is not reused.
 type run struct {
-	s        *Service
-	in       *Integration
-	plugin   *plugin.Plugin
-	delivery string // id of the delivery, empty for calls that a person waits for
-	timeout  time.Duration
-	handles  *secret.Handles
-	secrets  map[string]secret.Text // of the configuration, by place
-	log      *slog.Logger
-
-	mu   sync.Mutex
-	keys map[[sha256.Size]byte]int // how often an equal request was made
+	s       *Service
+	in      *Integration
+	plugin  *plugin.Plugin
+	timeout time.Duration
+	handles *secret.Handles
+	secrets map[string]secret.Text // of the configuration, by place
+	log     *slog.Logger
 }
 
-// newRun prepares a call and describes the record to the guest: secret fields of the configuration as handles.
-func (s *Service) newRun(ctx context.Context, p *plugin.Plugin, in *Integration, delivery string, timeout time.Duration) (*run, abi.Integration, error) {
+// newRun prepares a call that somebody waits for, and describes the record to the guest: secret fields of the configuration
+// as handles.
+func (s *Service) newRun(ctx context.Context, p *plugin.Plugin, in *Integration, timeout time.Duration) (*run, abi.Integration, error) {
+	return s.newRunWith(ctx, p, in, timeout, secret.NewHandles())
+}
+
+func (s *Service) newRunWith(ctx context.Context, p *plugin.Plugin, in *Integration, timeout time.Duration, handles *secret.Handles) (*run, abi.Integration, error) {
 	r := &run{
-		s: s, in: in, plugin: p, delivery: delivery, timeout: timeout, handles: secret.NewHandles(), keys: map[[sha256.Size]byte]int{},
+		s: s, in: in, plugin: p, timeout: timeout, handles: handles,
 		log: s.Log.With("owner", string(in.Owner), "integration", string(in.ID), "plugin", p.Name),
 	}
 	record, err := r.record(ctx, in)
@@ -105,23 +103,8 @@ func logTo(log *slog.Logger) func(level, message string) {
 	}
 }
 
-// key is the idempotency key of a remote request: the same for every try of a delivery, different for the second equal
-// request within one try. Without a delivery every request is new.
-func (r *run) key(request string) string {
-	if r.delivery == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(request))
-	r.mu.Lock()
-	r.keys[sum]++
-	n := r.keys[sum]
-	r.mu.Unlock()
-	all := sha256.Sum256(fmt.Appendf(sum[:], "|%s|%d", r.delivery, n))
-	return "frigg-" + hex.EncodeToString(all[:16])
-}
-
 func (r *run) options() connection.CallOptions {
-	return connection.CallOptions{Handles: r.handles, Key: r.key, Log: r.logLine, Timeout: r.timeout}
+	return connection.CallOptions{Handles: r.handles, Log: r.logLine, Timeout: r.timeout}
 }
 
 // remote serves http and module.

@@ -13,6 +13,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/connection"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/journal"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/secret"
 )
@@ -49,6 +50,7 @@ type Service struct {
 	Guests      plugin.Caller
 	Connections Connections
 	Vault       Vault
+	Runs        *journal.Service
 	// Schedules may be nil: then guests have none.
 	Schedules Schedules
 	Now       func() time.Time

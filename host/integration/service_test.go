@@ -22,7 +22,9 @@ import (
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/journal"
 	"github.com/frigg-host/frigg-host/host/plugin"
+	"github.com/frigg-host/frigg-host/host/plugin/plugintest"
 	"github.com/frigg-host/frigg-host/host/secret"
 	"github.com/frigg-host/frigg-host/store"
 )
@@ -54,7 +56,12 @@ func (c catalog) Plugin(name string) (*plugin.Plugin, error) {
 	return nil, fault.New(fault.NotFound, "test", "no plugin %s", name)
 }
 
-func (c catalog) ByDigest(plugin.Digest) (*plugin.Plugin, error) {
+func (c catalog) ByDigest(d plugin.Digest) (*plugin.Plugin, error) {
+	for _, p := range c {
+		if p.Digest == d {
+			return p, nil
+		}
+	}
 	return nil, fault.New(fault.NotFound, "test", "no plugin")
 }
 
@@ -70,6 +77,7 @@ type connections struct {
 	integration.Connections
 	db   *store.DB
 	call func(method string, opt connection.CallOptions) (json.RawMessage, error)
+	send func(ctx context.Context) (abi.HTTPResponse, error)
 	test abi.TestAuthOutput
 }
 
@@ -84,6 +92,10 @@ func (c *connections) OwnedEntity(ctx context.Context, o account.Owner, id conne
 func (c *connections) TestEntity(ctx context.Context, a account.Actor, id connection.EntityID) (abi.TestAuthOutput, error) {
 	_, err := c.db.EntityByID(ctx, a.Owner, id)
 	return c.test, err
+}
+
+func (c *connections) Send(ctx context.Context, _ account.Owner, _ connection.EntityID, _ abi.HTTPRequest, _ connection.CallOptions) (abi.HTTPResponse, error) {
+	return c.send(ctx)
 }
 
 func (c *connections) CallMethod(_ context.Context, _ account.Owner, _ connection.EntityID, method string, _ json.RawMessage, opt connection.CallOptions) (json.RawMessage, error) {
@@ -125,7 +137,7 @@ func newHouse(t *testing.T) *house {
 	}
 	h.accounts = &connections{db: db, test: abi.TestAuthOutput{Outcome: abi.AuthOutcomeOk}}
 	h.s = &integration.Service{
-		Store: db, Guests: h.guests, Connections: h.accounts, Vault: secret.NewVault(root.Key, db, clock), Now: clock,
+		Store: db, Runs: &journal.Service{Store: db, Now: clock}, Guests: h.guests, Connections: h.accounts, Vault: secret.NewVault(root.Key, db, clock), Now: clock,
 		Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), PublicURL: "https://hooks.example.com", Plugins: plugins(),
 	}
 	h.ada, h.entity = h.person()
@@ -626,17 +638,17 @@ func TestCapabilities_RepeatedTriesEnqueueOnceAndKeepTheirKeys(t *testing.T) {
 	h := newHouse(t)
 	in := h.enabled(`{"type":"sync"}`)
 	var keys []string
-	h.accounts.call = func(method string, opt connection.CallOptions) (json.RawMessage, error) {
-		keys = append(keys, opt.Key(method))
-		return json.RawMessage(`1`), nil
+	h.accounts.send = func(ctx context.Context) (abi.HTTPResponse, error) {
+		keys = append(keys, plugin.HostCallOf(ctx).Key)
+		return abi.HTTPResponse{}, &fault.Error{Kind: fault.Invalid, Side: fault.Remote, Msg: "refused"} // a success would not be repeated
 	}
 	tries := 0
 	h.guests[abi.ExportHandleEvent] = func(ctx context.Context, c plugin.Call) (any, error) {
 		for range 2 {
-			if _, err := c.Can.Queue.Enqueue(ctx, abi.QueueEnqueue{Event: "PAGE", DelayMS: 3600_000}); err != nil {
+			if _, err := plugintest.Ask[abi.QueueJob](ctx, c, "queue.enqueue", abi.QueueEnqueue{Event: "PAGE", DelayMS: 3600_000}); err != nil {
 				return nil, err
 			}
-			if _, err := c.Can.Module.Call(ctx, abi.ModuleCall{Role: "crm", Method: "create"}); err != nil {
+			if _, err := plugintest.Ask[abi.HTTPResponse](ctx, c, "http.send", abi.HTTPRequest{Role: "crm", Method: "POST", URL: "/x"}); !fault.Is(err, fault.Invalid) {
 				return nil, err
 			}
 		}

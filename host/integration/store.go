@@ -9,6 +9,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/connection"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/journal"
 )
 
 // Store is what this room keeps. Every method is one act, all or nothing. Ids that are unknown or somebody else's are
@@ -82,4 +83,6 @@ type Settled struct {
 	Messages []Message
 	// Remove deletes the record with everything that belongs to it, its waiting jobs included.
 	Remove bool
+	// Record is what of the run's journal is not on disk yet; may be nil.
+	Record *journal.Closing
 }

@@ -106,7 +106,7 @@ func (f *frame) Serve(ctx context.Context, capability, function string, request 
 	a := &asked{
 		frame: f, path: path, capability: capability, function: function, request: request, class: classOf(capability, function, request),
 	}
-	if a.class == abi.ClassRemote {
+	if a.class == abi.ClassRemote || a.class == abi.ClassLocal {
 		a.key = r.keyOf(f, capability, function, request)
 	}
 	e := r.try.byPath[path]
@@ -176,7 +176,7 @@ func (a *asked) answer(ctx context.Context, e *Entry, do func(context.Context) [
 	case a.class == abi.ClassLocal:
 		return a.local(ctx, do)
 	}
-	return a.keep(do(ctx))
+	return a.keep(do(plugin.WithHostCall(ctx, nil)))
 }
 
 // keep puts the answer of a finished call into the log.
@@ -207,7 +207,7 @@ func (a *asked) local(ctx context.Context, do func(context.Context) []byte) ([]b
 	r := a.frame.r
 	var answer []byte
 	err := r.store.Together(context.WithoutCancel(ctx), func(ctx context.Context) error {
-		answer = do(ctx)
+		answer = do(plugin.WithHostCall(ctx, &plugin.HostCall{Key: a.key}))
 		if err := r.write(a.record(kindAnswer, answer)); err != nil {
 			return err
 		}

@@ -130,7 +130,7 @@ func (l *Log) doneBefore() map[string]*Entry {
 	done := map[string]*Entry{}
 	for _, t := range l.Tries {
 		for _, e := range t.Entries {
-			if e.Key != "" && e.Known() && e.Fault() == nil {
+			if e.Class == abi.ClassRemote && e.Key != "" && e.Known() && e.Fault() == nil {
 				done[e.Key] = e
 			}
 		}

@@ -122,8 +122,11 @@ func (r *Recorder) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.store.AppendJournal(ctx, &r.run, r.job.Epoch, c, r.fresh && r.run.Generation > 0)
+	return r.store.AppendJournal(ctx, &r.run, r.job.Epoch, c, r.restarts())
 }
+
+// restarts reports that the log on disk is of an earlier generation.
+func (r *Recorder) restarts() bool { return r.fresh && r.run.Generation > 0 }
 
 // chunk packs what is pending.
 func (r *Recorder) chunk() (*Chunk, error) {
@@ -154,8 +157,9 @@ func (r *Recorder) commit(ctx context.Context) error {
 
 // Closing is what has to be committed with the settlement of the job: nil, or what is not on disk yet.
 type Closing struct {
-	Run   *Run
-	Chunk *Chunk
+	Run     *Run
+	Chunk   *Chunk
+	Restart bool // what was on record before is forgotten
 }
 
 // Close ends the claim. Unless the try goes on later, err is how it ended, nil for success.
@@ -177,7 +181,7 @@ func (r *Recorder) Close(err error) (*Closing, error) {
 	if cerr != nil {
 		return nil, cerr
 	}
-	return &Closing{Run: &r.run, Chunk: c}, nil
+	return &Closing{Run: &r.run, Chunk: c, Restart: r.restarts()}, nil
 }
 
 // cutShort reports that a try did not end but was interrupted by us.
@@ -205,11 +209,16 @@ func (r *Recorder) Finish(err error) error {
 	return cmp.Or(r.ended(), err)
 }
 
-// Restart begins the next generation after a checkpoint: what was on record is forgotten, in one act.
-func (r *Recorder) Restart() {
+// Restart begins the next generation, at a checkpoint, with this input: what was on record is forgotten in the act that puts
+// its start on disk. The try goes on with the next claim.
+func (r *Recorder) Restart(input json.RawMessage) {
+	s := r.try.Start
+	s.Input = input
 	r.run.Generation++
-	r.log, r.try, r.pending, r.fresh = Log{}, nil, nil, true
-	r.size, r.entries, r.stopped = 0, 0, nil
+	r.log, r.pending, r.fresh = Log{}, nil, true
+	r.size, r.entries = 0, 0
+	r.Begin(s)
+	r.try = nil
 }
 
 // keyOf is the idempotency key of an effect: it depends on the run, on what is asked, on how often that was asked before in

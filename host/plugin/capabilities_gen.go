@@ -62,6 +62,12 @@ type WebhookCapability interface {
 	Endpoint(context.Context, abi.WebhookEndpoint) (abi.WebhookAddress, error)
 }
 
+// RunCapability: The durable run itself. A guest that sleeps for longer than a few seconds needs nothing of it: the run ends and goes on when the time has come.
+type RunCapability interface {
+	// Checkpoint: Does not return.
+	Checkpoint(context.Context, abi.RunCheckpoint) (abi.Empty, error)
+}
+
 // CryptoCapability: Work with secrets that the guest knows by handle only.
 type CryptoCapability interface {
 	// HMACSign: Signs.
@@ -115,6 +121,7 @@ type Capabilities struct {
 	Queue       QueueCapability
 	Integration IntegrationCapability
 	Webhook     WebhookCapability
+	Run         RunCapability
 	Crypto      CryptoCapability
 	Schedule    ScheduleCapability
 	Process     ProcessCapability
@@ -189,6 +196,11 @@ func (c Capabilities) Serve(ctx context.Context, capability, function string, re
 			return refuse(notGranted(capability))
 		}
 		return serve(ctx, request, abi.LimitRequestBytes, c.Webhook.Endpoint)
+	case "run.checkpoint":
+		if c.Run == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Run.Checkpoint)
 	case "crypto.hmac_sign":
 		if c.Crypto == nil {
 			return refuse(notGranted(capability))

@@ -95,6 +95,12 @@ func Invoke[Out any](ctx context.Context, caller Caller, c Call, in any) (Out, e
 		}
 	}
 	c.Input = input
+	return Run[Out](ctx, caller, c)
+}
+
+// Run calls an export with the input that c has, and typed output.
+func Run[Out any](ctx context.Context, caller Caller, c Call) (Out, error) {
+	var out Out
 	value, err := caller.Call(ctx, c)
 	if err != nil {
 		return out, err

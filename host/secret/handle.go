@@ -1,7 +1,9 @@
 package secret
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"strings"
 	"sync"
@@ -22,6 +24,7 @@ const (
 // its handles mean nothing. The nil table knows none. Safe for concurrent use.
 type Handles struct {
 	parent *Handles
+	key    []byte // nil: handles are random
 
 	mu       sync.Mutex
 	byHandle map[string]Text
@@ -31,6 +34,13 @@ type Handles struct {
 // NewHandles returns an empty table.
 func NewHandles() *Handles {
 	return &Handles{byHandle: map[string]Text{}, bySecret: map[string]string{}}
+}
+
+// HandlesOf returns an empty table whose handles follow from a secret key: the same in every table with this key.
+func HandlesOf(key [32]byte) *Handles {
+	h := NewHandles()
+	h.key = key[:]
+	return h
 }
 
 // Child returns a table that knows the handles of h, while h does not know those that the child issues.
@@ -47,11 +57,21 @@ func (h *Handles) Issue(t Text) string {
 	if handle, ok := h.bySecret[t.Reveal()]; ok {
 		return handle
 	}
-	var raw [handleBytes]byte
-	rand.Read(raw[:]) // never fails: the process ends instead
-	handle := handlePrefix + hex.EncodeToString(raw[:])
+	handle := handlePrefix + hex.EncodeToString(h.name(t))
 	h.byHandle[handle], h.bySecret[t.Reveal()] = t, handle
 	return handle
+}
+
+// name is what makes a handle unguessable.
+func (h *Handles) name(t Text) []byte {
+	if h.key == nil {
+		var raw [handleBytes]byte
+		rand.Read(raw[:]) // never fails: the process ends instead
+		return raw[:]
+	}
+	mac := hmac.New(sha256.New, h.key)
+	mac.Write([]byte(t.Reveal()))
+	return mac.Sum(nil)[:handleBytes]
 }
 
 // Lookup returns the secret behind a handle. The fault is Invalid on side Guest.

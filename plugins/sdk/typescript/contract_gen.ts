@@ -593,7 +593,7 @@ export interface RateLimit {
 export interface Idempotency {
   /** Header that carries the key, for example `Idempotency-Key`. */
   header?: string;
-  /** Body field instead of a header. Reserved. */
+  /** Field of a JSON or form body that carries the key. */
   field?: string;
   /** Default POST and PATCH. */
   methods?: string[];
@@ -1017,6 +1017,8 @@ export interface EventInput {
   integration: Integration;
   /** Which try. */
   delivery: Delivery;
+  /** State of the last `run.checkpoint`; the work before it is done. */
+  checkpoint?: any;
 }
 
 /** The event is done. */
@@ -1301,6 +1303,8 @@ export interface HTTPRequest {
   without_credential?: boolean;
   /** Instead of the host's own (delivery id and ordinal). */
   idempotency_key?: string;
+  /** Sending it again does no harm, though its method says otherwise (a search by POST). */
+  safe_to_repeat?: boolean;
   /** Answer with the response whatever its status; otherwise a status of 400 and more is a fault. */
   raw_status?: boolean;
 }
@@ -1609,6 +1613,12 @@ export interface SchedulePut {
   missed?: MissedTicks;
 }
 
+/** Ends the call and starts it again with nothing but the state: what a long run asked before need not be kept on record. */
+export interface RunCheckpoint {
+  /** Given back as `checkpoint` of the event. */
+  state: any;
+}
+
 /** Removes a schedule of this record alone; the manifest's of that name is back then. Removing nothing is fine. */
 export interface ScheduleDelete {
   /** It. */
@@ -1853,7 +1863,7 @@ export interface Exports {
   frigg_refresh_entity_form: { input: EntityFormInput; output: Form };
   /** Runs a declared method. */
   frigg_call_method: { input: MethodInput; output: MethodOutput };
-  /** Finds out whether a request with unknown outcome happened. */
+  /** Finds out whether a request with unknown outcome happened, before it is sent again or a person is asked. */
   frigg_reconcile_request: { input: ReconcileInput; output: ReconcileOutput };
   /** Works an event off. May be called again for the same delivery. */
   frigg_handle_event: { input: EventInput; output: EventOutput };
@@ -1931,6 +1941,11 @@ export interface Capabilities {
   webhook: {
     /** URL and secret handle, made on first use. */
     endpoint: { request: WebhookEndpoint; response: WebhookAddress };
+  };
+  /** The durable run itself. A guest that sleeps for longer than a few seconds needs nothing of it: the run ends and goes on when the time has come. */
+  run: {
+    /** Does not return. */
+    checkpoint: { request: RunCheckpoint; response: Empty };
   };
   /** Work with secrets that the guest knows by handle only. */
   crypto: {

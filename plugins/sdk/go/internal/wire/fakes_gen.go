@@ -71,6 +71,11 @@ func WebhookEndpoint(h Host, r abi.WebhookEndpoint) (abi.WebhookAddress, error) 
 	return call[abi.WebhookAddress](h, "webhook", "endpoint", r)
 }
 
+// RunCheckpoint: Does not return.
+func RunCheckpoint(h Host, r abi.RunCheckpoint) (abi.Empty, error) {
+	return call[abi.Empty](h, "run", "checkpoint", r)
+}
+
 // CryptoHMACSign: Signs.
 func CryptoHMACSign(h Host, r abi.HMACSign) (abi.HMACSignature, error) {
 	return call[abi.HMACSignature](h, "crypto", "hmac_sign", r)

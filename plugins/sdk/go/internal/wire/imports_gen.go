@@ -108,6 +108,14 @@ func WebhookEndpoint(_ Host, r abi.WebhookEndpoint) (abi.WebhookAddress, error) 
 	return call[abi.WebhookAddress](webhookEndpoint, r)
 }
 
+//go:wasmimport frigg:host/run checkpoint
+func runCheckpoint(request uint64) uint64
+
+// RunCheckpoint: Does not return.
+func RunCheckpoint(_ Host, r abi.RunCheckpoint) (abi.Empty, error) {
+	return call[abi.Empty](runCheckpoint, r)
+}
+
 //go:wasmimport frigg:host/crypto hmac_sign
 func cryptoHMACSign(request uint64) uint64
 

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/frigg-host/frigg-host/host/account"
+	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/journal"
+	"github.com/frigg-host/frigg-host/host/plugin"
+)
+
+var _ journal.Store = (*DB)(nil)
+
+var noSuchRun = says{fault.NotFound: "no such run"}
+
+func (db *DB) AppendJournal(ctx context.Context, r *journal.Run, epoch int64, c *journal.Chunk, restart bool) error {
+	err := db.Write(ctx, func(tx *Tx) error {
+		_, err := One(tx, Value[int], `SELECT 1 FROM jobs WHERE owner = $1 AND id = $2 AND epoch = $3 AND state = 'running'`, r.Owner, r.ID, epoch)
+		if err != nil {
+			return held(err)
+		}
+		return appendJournal(tx, r, c, restart)
+	})
+	return at("store.AppendJournal", err, nil)
+}
+
+// appendJournal is the part of an act that adds to the log of a run.
+func appendJournal(tx *Tx, r *journal.Run, c *journal.Chunk, restart bool) error {
+	if restart {
+		if _, err := tx.Exec(`DELETE FROM runs WHERE job_id = $1`, r.ID); err != nil {
+			return err
+		}
+	}
+	seq, err := One(tx, Value[int], `INSERT INTO runs (job_id, owner, integration_id, event, plugin, version, digest, generation, chunks, entries, bytes, doubt, started_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13)
+		ON CONFLICT (job_id) DO UPDATE SET plugin = excluded.plugin, version = excluded.version, digest = excluded.digest, generation = excluded.generation,
+			chunks = runs.chunks + 1, entries = runs.entries + excluded.entries, bytes = runs.bytes + excluded.bytes, doubt = excluded.doubt, updated_at = excluded.updated_at
+		RETURNING chunks`,
+		r.ID, r.Owner, r.Integration, r.Event, r.Plugin, r.Version, r.Digest, r.Generation, c.Entries, c.Bytes, optional(&r.Doubt),
+		micros(&r.StartedAt), micros(&r.UpdatedAt))
+	if err != nil {
+		return err
+	}
+	return addChunk(tx, r.ID, seq, c)
+}
+
+func addChunk(tx *Tx, id job.ID, seq int, c *journal.Chunk) error {
+	if _, err := tx.Exec(`INSERT INTO journal (job_id, seq, data) VALUES ($1, $2, $3)`, id, seq, c.Data); err != nil {
+		return err
+	}
+	for sum, data := range c.Blobs {
+		if _, err := tx.Exec(`INSERT INTO journal_blobs (job_id, sum, data) VALUES ($1, $2, $3) ON CONFLICT (job_id, sum) DO NOTHING`, id, sum, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (db *DB) AnnotateJournal(ctx context.Context, o account.Owner, id job.ID, c *journal.Chunk, now time.Time) error {
+	err := db.Write(ctx, func(tx *Tx) error {
+		seq, err := One(tx, Value[int], `UPDATE runs SET chunks = chunks + 1, bytes = bytes + $1, doubt = NULL, updated_at = $2 WHERE owner = $3 AND job_id = $4
+			AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = runs.job_id AND jobs.state = 'running') RETURNING chunks`, c.Bytes, micros(&now), o, id)
+		if err != nil {
+			return err
+		}
+		return addChunk(tx, id, seq, c)
+	})
+	return at("store.AnnotateJournal", err, noSuchRun)
+}
+
+func (db *DB) JournalOf(ctx context.Context, o account.Owner, id job.ID) (chunks [][]byte, blobs map[string][]byte, err error) {
+	err = db.Read(ctx, func(q Querier) error {
+		const ofRun = ` WHERE job_id IN (SELECT job_id FROM runs WHERE owner = $1 AND job_id = $2)`
+		if chunks, err = Many(q, Value[[]byte], `SELECT data FROM journal`+ofRun+` ORDER BY seq`, o, id); err != nil {
+			return err
+		}
+		type blob struct {
+			sum  string
+			data []byte
+		}
+		found, err := Many(q, func(row Row) (b blob, err error) { return b, row.Scan(&b.sum, &b.data) }, `SELECT sum, data FROM journal_blobs`+ofRun, o, id)
+		blobs = make(map[string][]byte, len(found))
+		for _, b := range found {
+			blobs[b.sum] = b.data
+		}
+		return err
+	})
+	return chunks, blobs, at("store.JournalOf", err, nil)
+}
+
+const runColumns = `r.job_id, r.owner, r.integration_id, r.event, r.plugin, r.version, r.digest, r.generation, r.entries, r.bytes, r.doubt, r.started_at, r.updated_at,
+	j.state, j.attempt, j.last_error, j.run_at, j.created_at, j.finished_at`
+
+func scanRun(row Row) (*journal.Run, error) {
+	r := new(journal.Run)
+	return r, row.Scan(&r.ID, &r.Owner, &r.Integration, &r.Event, &r.Plugin, &r.Version, &r.Digest, &r.Generation, &r.Entries, &r.Bytes, optional(&r.Doubt),
+		micros(&r.StartedAt), micros(&r.UpdatedAt), &r.State, &r.Attempt, optional(&r.LastError), micros(&r.RunAt), micros(&r.CreatedAt), micros(&r.EndedAt))
+}
+
+func (db *DB) RunByID(ctx context.Context, o account.Owner, id job.ID) (*journal.Run, error) {
+	r, err := One(db.reader(ctx), scanRun, `SELECT `+runColumns+` FROM runs AS r JOIN jobs AS j ON j.id = r.job_id WHERE r.owner = $1 AND r.job_id = $2`, o, id)
+	return r, at("store.RunByID", err, noSuchRun)
+}
+
+func (db *DB) Runs(ctx context.Context, o account.Owner, f journal.Filter, limit int) ([]*journal.Run, error) {
+	if len(f.States) == 0 {
+		f.States = job.States
+	}
+	runs, err := Many(db.reader(ctx), scanRun, `SELECT `+runColumns+` FROM runs AS r JOIN jobs AS j ON j.id = r.job_id
+		WHERE r.owner = $1 AND ($2 = '' OR r.integration_id = $2) AND ($3 = '' OR r.plugin = $3) AND ($4 = '' OR r.job_id < $4)
+		AND j.state IN (SELECT value FROM json_each($5)) ORDER BY r.job_id DESC LIMIT $6`,
+		o, f.Integration, f.Plugin, f.Before, asJSON(f.States), limit)
+	return runs, at("store.Runs", err, nil)
+}
+
+func (db *DB) RunsOf(ctx context.Context, plugin string, limit int) ([]*journal.Run, error) {
+	runs, err := Many(db.reader(ctx), scanRun, `SELECT `+runColumns+` FROM runs AS r JOIN jobs AS j ON j.id = r.job_id
+		WHERE r.plugin = $1 AND j.state = 'done' ORDER BY r.job_id DESC LIMIT $2`, plugin, limit)
+	return runs, at("store.RunsOf", err, nil)
+}
+
+func (db *DB) RunningDigests(ctx context.Context) ([]plugin.Digest, error) {
+	all, err := Many(db.reader(ctx), Value[plugin.Digest], `SELECT DISTINCT r.digest FROM runs AS r JOIN jobs AS j ON j.id = r.job_id
+		WHERE j.state IN ('queued', 'running', 'parked')`)
+	return all, at("store.RunningDigests", err, nil)
+}
