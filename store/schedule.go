@@ -75,10 +75,10 @@ func moveSchedule(tx *Tx, a schedule.Advance) (int, error) {
 		micros(&a.NextAt), micros(&a.LastAt), s.Owner, s.ID, s.Revision)
 }
 
-// unfinishedTicks counts the ticks of a schedule that wait or run, up to most. Their keys begin alike.
+// unfinishedTicks counts the ticks of a schedule that wait, run or need a decision, up to most. Their keys begin alike.
 func unfinishedTicks(tx *Tx, id schedule.ID, most int) (int, error) {
 	return One(tx, Value[int], `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE unique_key > $1 AND unique_key < $2
-		AND state IN ('queued', 'running') LIMIT $3)`, schedule.TickKeys(id), schedule.TickKeys(id)+"~", most)
+		AND state IN ('queued', 'running', 'parked') LIMIT $3)`, schedule.TickKeys(id), schedule.TickKeys(id)+"~", most)
 }
 
 func (db *DB) HoldSchedule(ctx context.Context, d schedule.Due) error {

@@ -19,6 +19,7 @@ type Config struct {
 	Connections  Connections
 	Integrations Integrations
 	Jobs         Jobs
+	Schedules    Schedules
 	Plugins      plugin.Catalog
 	Health       Health
 
@@ -78,6 +79,7 @@ func New(c Config) *API {
 	a.webhooks()
 	a.routes(middleware)
 	a.jobs()
+	a.schedules()
 	a.health()
 	a.serveDocument()
 	return a

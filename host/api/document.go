@@ -41,6 +41,7 @@ func newDocument() *huma.OpenAPI {
 			{Name: tagWebhooks, Description: "What vendors send."},
 			{Name: tagRoutes, Description: "What integrations answer over HTTP."},
 			{Name: tagJobs, Description: "Durable work and its failures."},
+			{Name: tagSchedules, Description: "What time starts."},
 			{Name: tagHealth, Description: "Whether the host works."},
 		},
 		Components: &huma.Components{
@@ -62,6 +63,7 @@ const (
 	tagWebhooks     = "Webhooks"
 	tagRoutes       = "Routes"
 	tagJobs         = "Jobs"
+	tagSchedules    = "Schedules"
 	tagHealth       = "Health"
 )
 

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
+	"github.com/frigg-host/frigg-host/host/schedule"
 	"github.com/frigg-host/frigg-host/host/secret"
 	"github.com/frigg-host/frigg-host/store"
 )
@@ -248,6 +250,7 @@ type house struct {
 	db           *store.DB
 	accounts     *account.Service
 	integrations *integration.Service
+	schedules    *schedule.Service
 	guests       *guests
 	asked        atomic.Int64 // requests to the vendor
 	plugins      catalog
@@ -286,8 +289,9 @@ func newHouse(t *testing.T, change ...func(*api.Config)) *house {
 		Store: h.db, Plugins: h.plugins, Guests: h.guests, Connections: connections, Vault: vault,
 		Now: clock, Log: log, PublicURL: "https://frigg.example.com",
 	}
+	h.schedules = &schedule.Service{Store: h.db, Plugins: h.plugins, Integrations: h.integrations, Now: clock, Log: log}
 	c := api.Config{
-		Accounts: h.accounts, Connections: connections, Integrations: h.integrations, Jobs: &job.Service{Store: h.db, Now: clock},
+		Accounts: h.accounts, Connections: connections, Integrations: h.integrations, Jobs: &job.Service{Store: h.db, Now: clock}, Schedules: h.schedules,
 		Plugins: h.plugins, Health: probes{h.db, vault}, PublicURL: "https://frigg.example.com", FrontendURL: "https://app.example.com",
 		BackendKey: secret.NewText(backendKey), HealthKey: secret.NewText(healthKey), Now: clock, Log: log,
 	}
@@ -341,6 +345,21 @@ func (h *house) integrate(token string, e connection.EntityID) made {
 		fmt.Sprintf(`{"entities":[%q],"config":{"type":"box-to-hub","folder":"in","inbox_webhook_secret":"hook-key"}}`, e), token)
 	h.work()
 	return in
+}
+
+// schedule puts a schedule as a guest of the record would.
+func (h *house) schedule(token string, id integration.ID, q abi.SchedulePut) schedule.ID {
+	h.t.Helper()
+	owner := h.actor(token).Owner
+	if err := h.schedules.PutSchedule(h.t.Context(), owner, id, q); err != nil {
+		h.t.Fatal(err)
+	}
+	all, err := h.db.RecordSchedules(h.t.Context(), owner, id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	i := slices.IndexFunc(all, func(s *schedule.Schedule) bool { return s.Name == q.Name })
+	return all[i].ID
 }
 
 // work works off what is due, each job once.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/api"
 )
 
@@ -21,7 +22,7 @@ type transcript struct {
 	names map[string]string
 }
 
-var changing = regexp.MustCompile(`(usr|cred|ent|int|job)_[0-9a-f-]{36}|fht_[A-Za-z0-9_-]{43}|(state|code_challenge)=[A-Za-z0-9_-]{43}|"state":"[A-Za-z0-9_-]{43}"|http://127\.0\.0\.1:\d+|127\.0\.0\.1%3A\d+`)
+var changing = regexp.MustCompile(`(usr|cred|ent|int|job|sch)_[0-9a-f-]{36}|fht_[A-Za-z0-9_-]{43}|(state|code_challenge)=[A-Za-z0-9_-]{43}|"state":"[A-Za-z0-9_-]{43}"|http://127\.0\.0\.1:\d+|127\.0\.0\.1%3A\d+`)
 
 func (l *transcript) steady(text string) string {
 	return changing.ReplaceAllStringFunc(text, func(found string) string {
@@ -165,6 +166,17 @@ func TestLife_InFriggsOrder(t *testing.T) {
 	l.does("POST", "/api/jobs/"+string(jobs.Jobs[0].ID)+"/replay", "")
 	l.does("GET", "/api/jobs?state=broken", "")
 	l.does("GET", "/api/jobs?limit=many", "")
+
+	// schedules
+	first := l.schedule(l.token, made.ID, abi.SchedulePut{Name: "nightly", Event: "NIGHTLY", Cron: "0 3 * * *", TimeZone: "Europe/Berlin"})
+	l.schedule(l.token, made.ID, abi.SchedulePut{Name: "reminder", Event: "REMIND", AtMS: 1767452645000})
+	nightly := "/api/v2/schedules/" + string(first)
+	l.does("GET", "/api/v2/schedules", "")
+	l.does("POST", nightly+"/pause", "")
+	l.does("POST", nightly+"/resume", "")
+	l.does("POST", "/api/v2/schedules/sch_none/pause", "")
+	l.does("GET", "/api/v2/schedules?limit=1&after="+string(first), "")
+	l.does("GET", "/api/v2/schedules?limit=1000", "")
 
 	// pause, resume, remove
 	l.does("PATCH", record, `{"status":"DISABLED"}`)

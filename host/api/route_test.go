@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/api"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/google/go-cmp/cmp"
@@ -55,6 +56,7 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	scheduled := "/api/v2/schedules/" + string(h.schedule(token, in.ID, abi.SchedulePut{Name: "n", Event: "TICK", EveryS: 60}))
 	entity, record := "/api/entities/"+string(box.EntityID), "/api/integrations/"+string(in.ID)
 	rows = map[string]visit{
 		"GET /api/authorize": {path: "/api/authorize?entityType=box", own: 200, foreign: 200, why: "names no record"},
@@ -81,6 +83,9 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 		"GET /api/demo/sample/:id":                                 {path: "/api/demo/sample/" + string(in.ID), own: 200},
 		"GET /api/jobs":                                            {path: "/api/jobs", own: 200, foreign: 200, why: "lists what is the caller's"},
 		"POST /api/jobs/:id/replay":                                {path: "/api/jobs/" + string(h.deadJob(token)) + "/replay", own: 202},
+		"GET /api/v2/schedules":                                    {path: "/api/v2/schedules", own: 200, foreign: 200, why: "lists what is the caller's"},
+		"POST /api/v2/schedules/:id/pause":                         {path: scheduled + "/pause", own: 200},
+		"POST /api/v2/schedules/:id/resume":                        {path: scheduled + "/resume", own: 200},
 		"DELETE /api/integrations/:id":                             {path: record, own: 201},
 		"DELETE /api/entities/:id":                                 {path: entity, own: 409},
 		"DELETE /api/credentials/:id":                              {path: "/api/credentials/" + string(many.CredentialID), own: 201},
