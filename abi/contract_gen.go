@@ -631,7 +631,7 @@ func (WriteOp) Values() []string {
 type Overlap string
 
 const (
-	OverlapSkip  Overlap = "skip"  // It is left out.
+	OverlapSkip  Overlap = "skip"  // It is left out; an earlier tick that needs a person's decision counts too.
 	OverlapQueue Overlap = "queue" // It waits for its turn; beyond 100 that wait it is left out.
 	OverlapAllow Overlap = "allow" // It runs beside the earlier ones; beyond 100 that wait or run it is left out.
 )

@@ -29,16 +29,26 @@ func scanDue(row Row) (d schedule.Due, err error) {
 	return d, err
 }
 
+// What the loop of the schedules asks again and again. Each finds its rows by an index, however many others there are.
+const (
+	dueSchedules = `SELECT ` + scheduleColumns + `, (SELECT status FROM integrations WHERE integrations.id = schedules.integration_id)
+		FROM schedules WHERE next_at <= $1 ORDER BY next_at LIMIT $2`
+	nextTick = `SELECT min(next_at) FROM schedules WHERE next_at IS NOT NULL`
+	// unfinishedTicks counts the ticks of a schedule that wait, run or need a decision. Their keys begin alike.
+	unfinishedTicks = `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE unique_key > $1 AND unique_key < $2
+		AND state IN ('queued', 'running', 'parked') LIMIT $3)`
+	unplanned = ` FROM integrations WHERE (status IN ('ENABLED', 'PROCESSING') OR schedules <> '') AND plugin = $1 `
+	// unplannedRecords does not say <>, for which no index is used.
+	unplannedRecords = `SELECT id, owner` + unplanned + `AND schedules < $2 UNION ALL SELECT id, owner` + unplanned + `AND schedules > $2 LIMIT $3`
+)
+
 func (db *DB) DueSchedules(ctx context.Context, now time.Time, limit int) ([]schedule.Due, error) {
-	due, err := Many(db.reader(ctx), scanDue, `SELECT `+scheduleColumns+`,
-		(SELECT status FROM integrations WHERE integrations.id = schedules.integration_id)
-		FROM schedules WHERE next_at <= $1 ORDER BY next_at LIMIT $2`, micros(&now), limit)
+	due, err := Many(db.reader(ctx), scanDue, dueSchedules, micros(&now), limit)
 	return due, at("store.DueSchedules", err, nil)
 }
 
 func (db *DB) NextTick(ctx context.Context) (next time.Time, err error) {
-	_, err = One(db.reader(ctx), func(row Row) (any, error) { return nil, row.Scan(micros(&next)) },
-		`SELECT min(next_at) FROM schedules WHERE next_at IS NOT NULL`)
+	_, err = One(db.reader(ctx), func(row Row) (any, error) { return nil, row.Scan(micros(&next)) }, nextTick)
 	return next, at("store.NextTick", err, nil)
 }
 
@@ -48,7 +58,8 @@ func (db *DB) Advance(ctx context.Context, a schedule.Advance) error {
 		if err != nil || moved == 0 {
 			return err
 		}
-		unfinished, err := unfinishedTicks(tx, a.Schedule.ID, a.Most)
+		keys := schedule.TickKeys(a.Schedule.ID)
+		unfinished, err := One(tx, Value[int], unfinishedTicks, keys, keys+"~", a.Most)
 		if err != nil {
 			return err
 		}
@@ -73,12 +84,6 @@ func moveSchedule(tx *Tx, a schedule.Advance) (int, error) {
 	}
 	return tx.Exec(`UPDATE schedules SET next_at = $1, last_at = $2, revision = revision + 1 WHERE owner = $3 AND id = $4 AND revision = $5`,
 		micros(&a.NextAt), micros(&a.LastAt), s.Owner, s.ID, s.Revision)
-}
-
-// unfinishedTicks counts the ticks of a schedule that wait, run or need a decision, up to most. Their keys begin alike.
-func unfinishedTicks(tx *Tx, id schedule.ID, most int) (int, error) {
-	return One(tx, Value[int], `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE unique_key > $1 AND unique_key < $2
-		AND state IN ('queued', 'running', 'parked') LIMIT $3)`, schedule.TickKeys(id), schedule.TickKeys(id)+"~", most)
 }
 
 func (db *DB) HoldSchedule(ctx context.Context, d schedule.Due) error {
@@ -173,12 +178,9 @@ func (db *DB) PauseSchedule(ctx context.Context, o account.Owner, id schedule.ID
 	return s, at("store.PauseSchedule", err, noSuchSchedule)
 }
 
-// unplanned names the records that are planned. It stands in the index integrations_plan too.
-const unplanned = ` FROM integrations WHERE (status IN ('ENABLED', 'PROCESSING') OR schedules <> '') AND plugin = $1 `
-
 func (db *DB) UnplannedRecords(ctx context.Context, plugin, plan string, limit int) ([]schedule.Record, error) {
 	found, err := Many(db.reader(ctx), func(row Row) (r schedule.Record, err error) { return r, row.Scan(&r.ID, &r.Owner) },
-		`SELECT id, owner`+unplanned+`AND schedules < $2 UNION ALL SELECT id, owner`+unplanned+`AND schedules > $2 LIMIT $3`, plugin, plan, limit)
+		unplannedRecords, plugin, plan, limit)
 	return found, at("store.UnplannedRecords", err, nil)
 }
 
