@@ -37,13 +37,14 @@ type Config struct {
 	IdleTime      time.Duration
 	// Log hears what an operator should know; nil discards it.
 	Log *slog.Logger
+	// Interpreter runs guests without compiling them: many times slower, and with the same results.
+	Interpreter bool
 	// AfterCall is for diagnosis: it sees all linear memory and all Extism blocks of an instance as they are at the end of
 	// every call, however it ended. The slices are only valid during AfterCall, which may run concurrently.
 	AfterCall func(plugin string, memory [][]byte)
 
-	ours        bool           // Now is time.Now
-	interpreter bool           // instead of compiled code; tests compare the two
-	functions   []hostFunction // further host functions with signatures of their own; tests of foreign modules need them
+	ours      bool           // Now is time.Now
+	functions []hostFunction // further host functions with signatures of their own; tests of foreign modules need them
 }
 
 // Names of the engines.

@@ -20,7 +20,7 @@ import (
 func templates(t testing.TB, c Config) (all []string) {
 	t.Helper()
 	c.Imports = []Import{sendImport}
-	if !c.interpreter {
+	if !c.Interpreter {
 		c.CacheDir = cacheDir()
 	}
 	e := open(t, c)
@@ -46,7 +46,7 @@ func TestDeterminism_TemplatesAreTheSameEverywhere(t *testing.T) {
 		"again":               {},
 		"at another time":     {Now: func() time.Time { return time.Unix(1, 0) }},
 		"with other entropy":  {Entropy: bytes.NewReader(make([]byte, 1<<20))},
-		"without a compiler":  {interpreter: true},
+		"without a compiler":  {Interpreter: true},
 		"put back by copying": {Isolation: Copy},
 		"forking":             {Isolation: Fork},
 	} {

@@ -201,7 +201,7 @@ func moduleOf(t testing.TB, name string) []byte {
 func counts(t testing.TB, c Config, gophers bool) (all []string) {
 	t.Helper()
 	c.Imports, c.CacheDir = []Import{sendImport}, cacheDir()
-	if c.interpreter {
+	if c.Interpreter {
 		c.CacheDir = ""
 	}
 	e := open(t, c)
@@ -232,7 +232,7 @@ func TestFuel_IsTheSameEverywhere(t *testing.T) {
 		"copy":         {Isolation: Copy},
 		"fork":         {Isolation: Fork},
 		"fresh":        {Isolation: Fresh},
-		"interpreter":  {interpreter: true},
+		"interpreter":  {Interpreter: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -252,7 +252,7 @@ var brief = []struct{ module, export string }{{"good", "echo"}, {"gopher", "stat
 func repeated(t testing.TB, c Config) map[string][]int64 {
 	t.Helper()
 	c.Imports = []Import{sendImport}
-	if !c.interpreter {
+	if !c.Interpreter {
 		c.CacheDir = cacheDir()
 	}
 	e := open(t, c)
@@ -281,7 +281,7 @@ func repeated(t testing.TB, c Config) map[string][]int64 {
 // the same in TestDeterminism_AnotherProcessMakesAndCountsTheSame.
 func TestFuel_IsTheSameAThousandTimes(t *testing.T) {
 	t.Parallel()
-	compiled, interpreted := repeated(t, Config{}), repeated(t, Config{interpreter: true})
+	compiled, interpreted := repeated(t, Config{}), repeated(t, Config{Interpreter: true})
 	if err := equal("fuel", compiled, interpreted); err != nil || len(compiled) == 0 {
 		t.Errorf("%d guests, %v", len(compiled), err)
 	}

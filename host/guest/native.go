@@ -90,7 +90,7 @@ func (e *native) sweep(ctx context.Context) {
 // runtimeConfig is what both engines run with; no debug information is parsed.
 func (c Config) runtimeConfig(cache wazero.CompilationCache) wazero.RuntimeConfig {
 	config := wazero.NewRuntimeConfig()
-	if c.interpreter {
+	if c.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
 	return config.
