@@ -127,7 +127,7 @@ func (h *Host) plugins(ctx context.Context) error {
 	h.Runs = &journal.Service{Store: h.db, Now: h.cfg.Now, Committed: h.wake, Unpark: h.db.Unpark}
 	h.Integrations = &integration.Service{
 		Runs:  h.Runs,
-		Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Vault: h.vault,
+		Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Settings: h.Plugins, Vault: h.vault,
 		Now: h.cfg.Now, Log: h.cfg.Log, PublicURL: h.cfg.PublicURL, Wake: h.wake,
 	}
 	h.Schedules = &schedule.Service{

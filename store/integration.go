@@ -207,54 +207,6 @@ func (db *DB) MessagesOf(ctx context.Context, o account.Owner, id integration.ID
 	return found, at("store.MessagesOf", err, nil)
 }
 
-func (db *DB) ReceiveEvent(ctx context.Context, e *integration.Event, then job.New, maxWaiting int) (existed bool, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
-		if err := forgetDelivery(tx, e); err != nil {
-			return err
-		}
-		n, err := tx.Exec(`INSERT INTO events (id, integration_id, owner, webhook, dedupe, data, received_at, job_id)
-			SELECT $1, id, owner, $2, $3, $4, $5, $6 FROM integrations WHERE owner = $7 AND id = $8
-			ON CONFLICT (integration_id, webhook, dedupe) DO NOTHING`,
-			e.ID, e.Webhook, e.Dedupe, asJSON(e.Data), micros(&e.ReceivedAt), then.ID, e.Owner, e.Integration)
-		if err != nil {
-			return err
-		}
-		if existed = n == 0; existed {
-			return ownedBy(tx, e.Owner, e.Integration)
-		}
-		waiting, err := One(tx, Value[int], `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE lane = $1 AND state = 'queued' LIMIT $2)`, then.Lane, maxWaiting)
-		if err != nil {
-			return err
-		}
-		if waiting >= maxWaiting {
-			full := fault.New(fault.RateLimited, "store.ReceiveEvent", "%d events of this integration wait to be worked off; send this one again later", waiting)
-			full.RetryAfter = time.Minute
-			return full
-		}
-		_, _, err = enqueue(tx, then)
-		return err
-	})
-	return existed, at("store.ReceiveEvent", err, noSuchIntegration)
-}
-
-func (db *DB) EventByID(ctx context.Context, o account.Owner, id integration.EventID) (*integration.Event, error) {
-	e := new(integration.Event)
-	_, err := One(db.reader(ctx), func(row Row) (any, error) {
-		return nil, row.Scan(&e.ID, &e.Integration, &e.Owner, &e.Webhook, &e.Dedupe, asJSON(&e.Data), micros(&e.ReceivedAt))
-	}, `SELECT id, integration_id, owner, webhook, dedupe, data, received_at FROM events WHERE owner = $1 AND id = $2`, o, id)
-	return e, at("store.EventByID", err, says{fault.NotFound: "no such event"})
-}
-
-func (db *DB) PruneEvents(ctx context.Context, before time.Time, limit int) (n int, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
-		n, err = tx.Exec(`DELETE FROM events WHERE id IN (SELECT id FROM events WHERE received_at < $1
-			AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = events.job_id AND jobs.state <> 'done')
-			ORDER BY received_at LIMIT $2)`, micros(&before), limit)
-		return err
-	})
-	return n, at("store.PruneEvents", err, nil)
-}
-
 // ownedBy returns fault.NotFound unless the record is the owner's.
 func ownedBy(q Querier, o account.Owner, id integration.ID) error {
 	_, err := One(q, Value[integration.ID], `SELECT id FROM integrations WHERE owner = $1 AND id = $2`, o, id)

@@ -77,6 +77,7 @@ func New(c Config) *API {
 	a.integrations()
 	a.actions()
 	a.webhooks()
+	a.inbox()
 	a.routes(middleware)
 	a.jobs()
 	a.schedules()

@@ -12,6 +12,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/connection"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/integration"
+	"github.com/frigg-host/frigg-host/host/job"
 )
 
 // Integrations is what this room needs of the integration room.
@@ -33,6 +34,10 @@ type Integrations interface {
 	RunAction(ctx context.Context, a account.Actor, id integration.ID, action string, input json.RawMessage) (json.RawMessage, error)
 	SampleData(ctx context.Context, a account.Actor, id integration.ID) (json.RawMessage, error)
 	Receive(ctx context.Context, plugin string, id integration.ID, webhook string, in integration.Inbound) (abi.HTTPReply, error)
+	ReceiveApp(ctx context.Context, plugin, webhook string, in integration.Inbound) (abi.HTTPReply, error)
+	Receipts(ctx context.Context, a account.Actor, f integration.ReceiptFilter, limit int) ([]*integration.Receipt, error)
+	Receipt(ctx context.Context, a account.Actor, id integration.EventID) (*integration.Receipt, abi.WebhookEvent, error)
+	ReplayReceipt(ctx context.Context, a account.Actor, id integration.EventID) (job.ID, error)
 	FindRoute(plugin, method, path string) (integration.RouteMatch, error)
 	AnswerRoute(ctx context.Context, a account.Actor, m integration.RouteMatch, q integration.RouteRequest) (abi.HTTPReply, error)
 }

@@ -202,6 +202,7 @@ var idKinds = map[reflect.Type]idKind{
 	reflect.TypeFor[connection.EntityID]():     {"ent_", "entity"},
 	reflect.TypeFor[connection.CredentialID](): {"cred_", "credential"},
 	reflect.TypeFor[integration.ID]():          {"int_", "integration"},
+	reflect.TypeFor[integration.EventID]():     {"evt_", "event"},
 	reflect.TypeFor[job.ID]():                  {"job_", "job"},
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/api"
+	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/google/go-cmp/cmp"
 )
@@ -36,6 +37,10 @@ var open = map[string]string{
 	"GET /health/live":                        "needs the health key",
 	"GET /health/ready":                       "needs the health key",
 	"GET /health/detailed":                    "needs the health key",
+	"POST /api/:plugin/webhooks":              "the vendor signs",
+	"PUT /api/:plugin/webhooks":               "the vendor signs",
+	"GET /api/:plugin/webhooks":               "the vendor signs",
+	"HEAD /api/:plugin/webhooks":              "the vendor signs",
 	"POST /api/:plugin/webhooks/:id":          "the vendor signs",
 	"PUT /api/:plugin/webhooks/:id":           "the vendor signs",
 	"GET /api/:plugin/webhooks/:id":           "the vendor signs",
@@ -57,6 +62,7 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 		h.t.Fatal(err)
 	}
 	scheduled := "/api/v2/schedules/" + string(h.schedule(token, in.ID, abi.SchedulePut{Name: "n", Event: "TICK", EveryS: 60}))
+	event := "/api/v2/webhook-events/" + string(h.received(in.ID, token))
 	entity, record := "/api/entities/"+string(box.EntityID), "/api/integrations/"+string(in.ID)
 	rows = map[string]visit{
 		"GET /api/authorize": {path: "/api/authorize?entityType=box", own: 200, foreign: 200, why: "names no record"},
@@ -86,6 +92,9 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 		"GET /api/v2/schedules":                                    {path: "/api/v2/schedules", own: 200, foreign: 200, why: "lists what is the caller's"},
 		"POST /api/v2/schedules/:id/pause":                         {path: scheduled + "/pause", own: 200},
 		"POST /api/v2/schedules/:id/resume":                        {path: scheduled + "/resume", own: 200},
+		"GET /api/v2/webhook-events":                               {path: "/api/v2/webhook-events", own: 200, foreign: 200, why: "lists what is the caller's"},
+		"GET /api/v2/webhook-events/:id":                           {path: event, own: 200},
+		"POST /api/v2/webhook-events/:id/replay":                   {path: event + "/replay", own: 202},
 		"DELETE /api/integrations/:id":                             {path: record, own: 201},
 		"DELETE /api/entities/:id":                                 {path: entity, own: 409},
 		"DELETE /api/credentials/:id":                              {path: "/api/credentials/" + string(many.CredentialID), own: 201},
@@ -124,6 +133,20 @@ func (h *house) deadJob(token string) job.ID {
 		h.t.Fatal(err)
 	}
 	return n.ID
+}
+
+// received is a webhook of a record that was worked off.
+func (h *house) received(id integration.ID, token string) integration.EventID {
+	h.t.Helper()
+	if res := send(h.t, h, "POST", "/api/box-to-hub-integration/webhooks/"+string(id)+"?key=hook-key", `{"b":1}`, nil); res.Code != 200 {
+		h.t.Fatalf("webhook: %d %s", res.Code, res.Body)
+	}
+	h.work()
+	list := must[api.WebhookEventList](h, 200, "GET", "/api/v2/webhook-events", "", token)
+	if len(list.Events) == 0 {
+		h.t.Fatal("the inbox is empty")
+	}
+	return list.Events[0].ID
 }
 
 // dump is everything that the database holds.

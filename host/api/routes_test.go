@@ -65,8 +65,8 @@ func TestRoute_WhatIsNotDeclaredIsRefused(t *testing.T) {
 		{"GET", "/me", 401, "", "send the token"},
 		{"POST", "/records/x", 401, "", "send the token"},
 		{"GET", "/fail/x", 404, "", "no such thing"},
-		{"POST", "/webhooks", 404, "", "Not Found"},
-		{"POST", "/webhooks/x", 404, "", "no such integration"},
+		{"POST", "/webhooks", 404, "", "has no webhook"},
+		{"POST", "/webhooks/x", 404, "", "has no webhook"},
 	} {
 		res := send(t, h, c.method, routesOf+c.path, "", nil)
 		if res.Code != c.code || res.Header().Get("Allow") != c.allow || !strings.Contains(res.Body.String(), c.text) || c.text != "" && !strings.HasPrefix(res.Body.String(), `{"error":`) {

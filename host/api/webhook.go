@@ -22,11 +22,12 @@ const integrationSuffix = "-integration"
 
 // webhooks are plain handlers: their bodies are the vendor's, and so are the answers.
 func (a *API) webhooks() {
-	for _, path := range []string{"/api/:plugin/webhooks/:id", "/api/:plugin/webhooks/:id/:webhook"} {
+	for _, path := range []string{"/api/:plugin/webhooks", "/api/:plugin/webhooks/:id", "/api/:plugin/webhooks/:id/:webhook"} {
 		a.echo.Match(webhookMethods, path, a.receive)
 	}
 	a.describeWebhook("receiveWebhook", "/api/{name}-integration/webhooks/{integrationId}", "Takes a webhook in, for integrations that declare one.")
 	a.describeWebhook("receiveNamedWebhook", "/api/{name}-integration/webhooks/{integrationId}/{webhook}", "Takes a webhook in, for integrations that declare several. *Own addition.*")
+	a.describeWebhook("receiveAppWebhook", "/api/{name}-integration/webhooks", "Takes a webhook in that a vendor sends to one URL for all accounts of an application. It goes to every integration that uses the account. An integration with several has them below this path, by name.")
 }
 
 func (a *API) describeWebhook(id, path, text string) {
@@ -52,8 +53,7 @@ func (a *API) describeWebhook(id, path, text string) {
 
 func (a *API) receive(c echo.Context) error {
 	name, ok := strings.CutSuffix(c.Param("plugin"), integrationSuffix)
-	id := integration.ID(c.Param("id"))
-	if !ok || !validID(reflect.TypeOf(id), string(id)) {
+	if !ok {
 		return fault.New(fault.NotFound, "api.receive", "no such integration")
 	}
 	r := c.Request()
@@ -61,9 +61,15 @@ func (a *API) receive(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	reply, err := a.Integrations.Receive(r.Context(), name, id, c.Param("webhook"), integration.Inbound{
-		Method: r.Method, URL: a.PublicURL + r.URL.RequestURI(), Header: r.Header, Query: r.URL.Query(), Body: body,
-	})
+	in := integration.Inbound{Method: r.Method, URL: a.PublicURL + r.URL.RequestURI(), Header: r.Header, Query: r.URL.Query(), Body: body}
+	var reply abi.HTTPReply
+	if id := integration.ID(c.Param("id")); validID(reflect.TypeOf(id), string(id)) {
+		reply, err = a.Integrations.Receive(r.Context(), name, id, c.Param("webhook"), in)
+	} else if c.Param("webhook") != "" {
+		err = fault.New(fault.NotFound, "api.receive", "no such integration")
+	} else { // of the application
+		reply, err = a.Integrations.ReceiveApp(r.Context(), name, string(id), in)
+	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -57,6 +58,7 @@ func TestWebhook_IsBoundedAndOfIntegrationsOnly(t *testing.T) {
 	if res := send(t, h, "POST", someHook, strings.Repeat("a", 1<<20+1), nil); res.Code != 413 {
 		t.Errorf("more than 1 MiB: %d", res.Code)
 	}
+	h = newHouse(t)
 	for _, path := range []string{
 		"/api/integrations/webhooks/int_0198c0de-0000-7000-8000-000000000000", "/api/box/webhooks/int_0198c0de-0000-7000-8000-000000000000",
 		"/api/box-to-hub-integration/webhooks/ent_0198c0de-0000-7000-8000-000000000000", "/api/box-to-hub-integration/webhooks",
@@ -99,6 +101,67 @@ func TestWebhook_GuestsAnswerWithinBounds(t *testing.T) {
 		r.reply = abi.HTTPReply{Status: status, Headers: map[string]string{"Location": "https://evil.example.com"}}
 		if res := send(t, h, "POST", someHook, "{}", nil); res.Code != http.StatusBadGateway || res.Header().Get("Location") != "" {
 			t.Errorf("status %d of a guest is answered %d", status, res.Code)
+		}
+	}
+}
+
+func (r *receiver) ReceiveApp(_ context.Context, plugin, webhook string, in integration.Inbound) (abi.HTTPReply, error) {
+	r.plugin, r.id, r.webhook, r.in = plugin, "", webhook, in
+	return r.reply, nil
+}
+
+func TestWebhook_OfAnApplicationHasOneAddress(t *testing.T) {
+	t.Parallel()
+	r := &receiver{}
+	h := newHouse(t, func(c *api.Config) { c.Integrations = r })
+	for path, webhook := range map[string]string{"": "", "/inbox": "inbox"} {
+		res := send(t, h, "POST", "/api/box-to-hub-integration/webhooks"+path+"?a=1", "{}", nil)
+		if res.Code != 200 || r.plugin != "box-to-hub" || r.id != "" || r.webhook != webhook || r.in.URL != "https://frigg.example.com/api/box-to-hub-integration/webhooks"+path+"?a=1" {
+			t.Errorf("%s: %d, arrived as %+v", path, res.Code, r)
+		}
+	}
+}
+
+func TestInbox_ShowsWhatCameAndNoSecret(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	ada := h.user("ada")
+	in := h.integrate(ada, h.connect(ada).EntityID)
+	for _, body := range []string{"\u2028 {\"a\": 1}\r\n\x00", "\xff\x00\xfe"} {
+		res := send(t, h, "POST", "/api/box-to-hub-integration/webhooks/"+string(in.ID)+"?key=hook-key&b=2", body, map[string]string{
+			"X-Thing": "kept", "Authorization": "Bearer planted", "X-Vendor-Token": "planted", "Cookie": "planted",
+		})
+		if res.Code != 200 {
+			t.Fatalf("%d %s", res.Code, res.Body)
+		}
+		list := must[api.WebhookEventList](h, 200, "GET", "/api/v2/webhook-events?state=queued&integrationId="+string(in.ID), "", ada)
+		if len(list.Events) != 1 || list.Events[0].JobID == "" || list.Events[0].DeliveryID != "" {
+			t.Fatalf("the inbox lists %+v", list)
+		}
+		path := "/api/v2/webhook-events/" + string(list.Events[0].ID)
+		came := must[api.WebhookEventDetail](h, 200, "GET", path, "", ada)
+		raw, err := base64.StdEncoding.DecodeString(came.Base64)
+		if err != nil || came.Text+string(raw) != body {
+			t.Errorf("the body %q came as %q and %q", body, came.Text, raw)
+		}
+		if came.Headers["x-thing"] != "kept" || came.Query["b"] != "2" {
+			t.Errorf("headers %v, query %v", came.Headers, came.Query)
+		}
+		shown := send(t, h, "GET", path, "", bearer(ada)).Body.String()
+		if strings.Contains(shown, "planted") || strings.Contains(shown, "hook-key") {
+			t.Errorf("a secret is shown: %s", shown)
+		}
+		if res := send(t, h, "POST", path+"/replay", "", bearer(ada)); res.Code != 409 {
+			t.Errorf("replayed while it waits: %d", res.Code)
+		}
+		h.work()
+	}
+	if list := must[api.WebhookEventList](h, 200, "GET", "/api/v2/webhook-events?limit=1", "", ada); len(list.Events) != 1 || list.Events[0].State != "done" {
+		t.Errorf("the inbox lists %+v", list)
+	}
+	for _, limit := range []string{"-1", "201", "x"} {
+		if res := send(t, h, "GET", "/api/v2/webhook-events?limit="+limit, "", bearer(ada)); res.Code != 400 {
+			t.Errorf("limit %s: %d", limit, res.Code)
 		}
 	}
 }

@@ -37,6 +37,11 @@ type Schedules interface {
 	RecordSchedules(ctx context.Context, o account.Owner, id ID) ([]abi.ScheduleEntry, error)
 }
 
+// Settings says what the operator has set for a plugin.
+type Settings interface {
+	Settings(ctx context.Context, p *plugin.Plugin) (map[string]secret.Text, error)
+}
+
 // Vault seals secrets for an owner.
 type Vault interface {
 	Seal(ctx context.Context, owner string, place secret.Place, plain secret.Text) (string, error)
@@ -49,6 +54,7 @@ type Service struct {
 	Plugins     plugin.Catalog
 	Guests      plugin.Caller
 	Connections Connections
+	Settings    Settings
 	Vault       Vault
 	Runs        *journal.Service
 	// Schedules may be nil: then guests have none.

@@ -40,6 +40,21 @@ type Store interface {
 	// fault.RateLimited when maxWaiting jobs of the record wait.
 	ReceiveEvent(ctx context.Context, e *Event, then job.New, maxWaiting int) (existed bool, err error)
 	EventByID(ctx context.Context, o account.Owner, id EventID) (*Event, error)
+	// Receipts lists what an owner's records received, newest first.
+	Receipts(ctx context.Context, o account.Owner, f ReceiptFilter, limit int) ([]*Receipt, error)
+	ReceiptByID(ctx context.Context, o account.Owner, id EventID) (*Receipt, error)
+	// ReplayEvent enqueues then as the job of an event. Returns fault.Conflict while a job of it is queued or running.
+	ReplayEvent(ctx context.Context, o account.Owner, id EventID, then job.New) error
+	// AccountUsers lists records of a plugin in which an account of a module plays a role, by id and behind after, whoever
+	// owns them: an event of the application was signed for all of them.
+	AccountUsers(ctx context.Context, module, account, plugin, role string, after ID, limit int) ([]User, error)
+	// ReceiveAppEvent saves e, unless an event with its Dedupe is there, and a copy with its job for each record that has none
+	// yet. e becomes the event that is there; its state becomes e.State unless it was routed, and then existed. A record for
+	// which maxWaiting jobs wait gets its copy without the job. Of events that went to nobody the newest keep of the plugin stay.
+	ReceiveAppEvent(ctx context.Context, e *AppEvent, copies []Copy, maxWaiting, keep int) (existed bool, err error)
+	// AppEventByID and AppEvents are the operator's: events of an application have no owner.
+	AppEventByID(ctx context.Context, id EventID) (*AppEvent, error)
+	AppEvents(ctx context.Context, states []AppEventState, before EventID, limit int) ([]*AppEvent, error)
 	// PruneEvents removes up to limit events that came before and whose job is done or forgotten, and returns how many. A
 	// redelivery that comes later is a new event.
 	PruneEvents(ctx context.Context, before time.Time, limit int) (int, error)

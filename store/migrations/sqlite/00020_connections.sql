@@ -48,6 +48,7 @@ CREATE TABLE entities (
 ) STRICT;
 
 CREATE UNIQUE INDEX entities_account ON entities (owner, module, external_id, sub_type);
+CREATE INDEX entities_external ON entities (module, external_id);
 CREATE INDEX entities_credential ON entities (credential_id);
 
 CREATE TABLE entity_values (

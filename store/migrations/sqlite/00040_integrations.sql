@@ -51,19 +51,40 @@ CREATE TABLE integration_webhooks (
 
 CREATE INDEX integration_webhooks_of ON integration_webhooks (integration_id, webhook, origin, id);
 
+-- Events that came to the URL of an application. They belong to nobody; those who get them have copies in events.
+CREATE TABLE app_events (
+	id          TEXT PRIMARY KEY,
+	plugin      TEXT NOT NULL,
+	webhook     TEXT NOT NULL,
+	account     TEXT NOT NULL,
+	dedupe      TEXT NOT NULL,
+	state       TEXT NOT NULL CHECK (state IN ('routing', 'routed', 'unrouted', 'ambiguous')),
+	data        TEXT NOT NULL,
+	received_at INTEGER NOT NULL,
+	UNIQUE (plugin, webhook, dedupe)
+) STRICT;
+
+CREATE INDEX app_events_state ON app_events (plugin, state, id);
+CREATE INDEX app_events_age ON app_events (received_at);
+
 CREATE TABLE events (
 	id             TEXT PRIMARY KEY,
 	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
 	owner          TEXT NOT NULL,
 	webhook        TEXT NOT NULL,
 	dedupe         TEXT NOT NULL,
-	data           TEXT NOT NULL,
+	event          TEXT,             -- the vendor's name of it
+	bytes          INTEGER NOT NULL, -- of data
+	data           TEXT,             -- NULL: that of app_event
+	app_event      TEXT REFERENCES app_events (id),
 	received_at    INTEGER NOT NULL,
-	job_id         TEXT NOT NULL, -- that works it off; pruned jobs are done
+	job_id         TEXT,             -- that works it off; pruned jobs are done; NULL: held back
 	UNIQUE (integration_id, webhook, dedupe)
 ) STRICT;
 
 CREATE INDEX events_age ON events (received_at);
+CREATE INDEX events_owner ON events (owner, id);
+CREATE INDEX events_app ON events (app_event) WHERE app_event IS NOT NULL;
 
 CREATE TABLE mappings (
 	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
