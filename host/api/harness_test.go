@@ -24,6 +24,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/journal"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/schedule"
@@ -286,7 +287,7 @@ func newHouse(t *testing.T, change ...func(*api.Config)) *house {
 	})
 	t.Cleanup(connections.Close)
 	h.integrations = &integration.Service{
-		Store: h.db, Plugins: h.plugins, Guests: h.guests, Connections: connections, Vault: vault,
+		Store: h.db, Runs: &journal.Service{Store: h.db, Now: clock}, Plugins: h.plugins, Guests: h.guests, Connections: connections, Vault: vault,
 		Now: clock, Log: log, PublicURL: "https://frigg.example.com",
 	}
 	h.schedules = &schedule.Service{Store: h.db, Plugins: h.plugins, Integrations: h.integrations, Now: clock, Log: log}
