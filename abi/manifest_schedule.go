@@ -1,6 +1,7 @@
 package abi
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -16,8 +17,8 @@ func (s Schedule) Put() SchedulePut {
 	return SchedulePut{Name: s.Name, Event: s.Event, Cron: s.Cron, EveryS: s.EveryS, TimeZone: s.TimeZone, Overlap: s.Overlap, Missed: s.Missed}
 }
 
-// CheckSchedule judges what a guest puts and fills what it leaves out. The error is a *ManifestError with paths into q.
-// Whether the event is declared is not judged.
+// CheckSchedule judges what a guest puts and fills what it leaves out. The error says the first thing that is wrong. Whether
+// the event is declared is not judged.
 func CheckSchedule(q SchedulePut) (SchedulePut, error) {
 	c := &checker{m: &Manifest{}}
 	c.schedule("", q)
@@ -27,7 +28,10 @@ func CheckSchedule(q SchedulePut) (SchedulePut, error) {
 	or(&q.TimeZone, "UTC")
 	or(&q.Overlap, OverlapSkip)
 	or(&q.Missed, MissedTicksOne)
-	return q, c.err()
+	if len(c.list) > 0 {
+		return q, fmt.Errorf("the schedule %q: %s", clip(q.Name), c.list[0])
+	}
+	return q, nil
 }
 
 func (c *checker) schedules() {

@@ -19,10 +19,11 @@
  * a bug of the plugin. Every call starts from the same clean state: what a call changes in variables is gone after it.
  */
 import type {
-  ActionInput, ActionOutput, Answer, Association, AssociationList, Capabilities, EventInput, EventOutput, Fault, FaultKind, HTTPReply, HTTPRequest,
-  FetchPageInput, FetchPageOutput, HTTPResponse, HashAlgorithm, Integration, IntegrationUpdate, MappingEntry, MethodInput,
-  MethodOutput, ModuleValue, Process, ProcessAdd, ProcessCreate, ProcessUpdate, QueueJob, RecordResult, RecordWrite, RouteInput,
-  SyncSide, SyncStarted, WebhookAddress, WebhookEvent, WriteBatchInput, WriteBatchOutput,
+  ActionInput, ActionOutput, Answer, Association, AssociationList, Capabilities, EventInput, EventOutput, Fault, FaultKind,
+  FetchPageInput, FetchPageOutput, HashAlgorithm, HTTPReply, HTTPRequest, HTTPResponse, Integration, IntegrationUpdate,
+  MappingEntry, MethodInput, MethodOutput, ModuleValue, Process, ProcessAdd, ProcessCreate, ProcessUpdate, QueueJob,
+  RecordResult, RecordWrite, RouteInput, ScheduleEntry, SchedulePut, SyncSide, SyncStarted, WebhookAddress, WebhookEvent,
+  WriteBatchInput, WriteBatchOutput,
 } from "./contract_gen";
 
 export type * from "./contract_gen";
@@ -198,6 +199,24 @@ export function mapping<T = any>(set: string): Mapping<T> {
 export const queue = {
   enqueue: (event: string, data?: unknown, options: { delay_ms?: number; unique_key?: string } = {}): Promise<QueueJob> =>
     call("queue", "enqueue", { ...options, event, data }),
+};
+
+type When = Pick<SchedulePut, "cron" | "time_zone" | "every_s" | "at_ms" | "overlap" | "missed">;
+
+/** Schedules of the record. Their events bring a ScheduleTick. */
+export const schedules = {
+  /** Makes one, over one of the same name: `put("report", "REPORT", { cron: "0 8 * * mon" })`. What is there already goes on. */
+  async put(name: string, event: string, when: When, data?: unknown): Promise<void> {
+    await call("schedule", "put", { ...when, name, event, data });
+  },
+  /** Removes one that put made; the manifest's of that name is back then. */
+  async delete(name: string): Promise<void> {
+    await call("schedule", "delete", { name });
+  },
+  /** All of the record by name, those of the manifest too. */
+  async list(): Promise<ScheduleEntry[]> {
+    return (await call("schedule", "list", {})).schedules;
+  },
 };
 
 /** The record that the integration works for. */

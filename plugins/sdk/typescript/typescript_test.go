@@ -94,6 +94,12 @@ func TestCapabilities_AskWhatTheContractSays(t *testing.T) {
 			[]string{`queue.enqueue {"delay_ms":5,"unique_key":"k","event":"PAGE","data":"next"}`},
 			`{"id":"job_1"}`,
 		},
+		"schedules": {
+			`await schedules.put("n", "TICK", { cron: "@daily", missed: "all" }, [1]); await schedules.delete("m"); return (await schedules.list())[0].name`,
+			[]string{`{"value":{}}`, `{"value":{}}`, `{"value":{"schedules":[{"name":"n","event":"TICK","overlap":"skip","missed":"all"}]}}`},
+			[]string{`schedule.put {"cron":"@daily","missed":"all","name":"n","event":"TICK","data":[1]}`, `schedule.delete {"name":"m"}`, `schedule.list {}`},
+			`"n"`,
+		},
 		"record": {
 			`await record.tell("warning", "Careful"); return (await record.update({ status: "ERROR" })).status`,
 			[]string{`{"value":{}}`, `{"value":{"status":"ERROR"}}`},
@@ -124,8 +130,8 @@ func TestCapabilities_AskWhatTheContractSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := plugin(t, `import { actions, endpoint, hmac, http, isFault, mapping, modules, queue, record, storage } from "@frigg-host/sdk";
-				void [endpoint, hmac, http, isFault, mapping, modules, queue, record, storage];
+			g := plugin(t, `import { actions, endpoint, hmac, http, isFault, mapping, modules, queue, record, schedules, storage } from "@frigg-host/sdk";
+				void [endpoint, hmac, http, isFault, mapping, modules, queue, record, schedules, storage];
 				export const frigg_run_action = actions({ GO: async () => {`+c.body+`} });`)
 			answers := c.answer
 			call, err := g.Call(abi.ExportRunAction, `{"action":"GO","integration":{}}`, func(string, string) string {

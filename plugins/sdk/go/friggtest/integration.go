@@ -29,6 +29,8 @@ type Integration struct {
 	Mappings map[string]map[string]string
 	// Queue are the events that wait to be worked off; see Work.
 	Queue []Job
+	// Schedules are those that it made, by name; see Tick.
+	Schedules map[string]abi.SchedulePut
 	// Vendors answer requests on a role's connection.
 	Vendors map[string]http.Handler
 
@@ -52,7 +54,7 @@ type Job struct {
 func NewIntegration(t testing.TB, config any) *Integration {
 	f := &Integration{
 		Host: newHost(t), Mappings: map[string]map[string]string{}, Vendors: map[string]http.Handler{},
-		methods: map[string]func(json.RawMessage) (any, error){}, keys: map[string]bool{},
+		Schedules: map[string]abi.SchedulePut{}, methods: map[string]func(json.RawMessage) (any, error){}, keys: map[string]bool{},
 	}
 	f.Record = abi.Integration{ID: "int_test", Status: abi.StatusEnabled, Version: "1.0.0", Entities: []abi.Entity{}}
 	f.serve = f.serveIntegration
@@ -245,6 +247,12 @@ func (f *Integration) serveIntegration(capability, function string, request []by
 		return serve(request, f.listMapping), true
 	case "queue.enqueue":
 		return serve(request, f.enqueue), true
+	case "schedule.put":
+		return serve(request, f.putSchedule), true
+	case "schedule.delete":
+		return serve(request, f.deleteSchedule), true
+	case "schedule.list":
+		return serve(request, f.listSchedules), true
 	case "integration.update":
 		return serve(request, f.update), true
 	case "webhook.endpoint":

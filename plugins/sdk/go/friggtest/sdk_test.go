@@ -1,6 +1,7 @@
 package friggtest_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,10 @@ type settings struct {
 	Days int    `json:"days"`
 }
 
-const counted integration.Event[int] = "COUNTED"
+const (
+	counted integration.Event[int] = "COUNTED"
+	ticked  integration.Event[int] = "TICKED"
+)
 
 func init() {
 	module.Method(run, func(c *module.Call, _ frigg.None) (any, error) { return moduleDoes(c) })
@@ -41,6 +45,14 @@ func init() {
 		return frigg.Form{Title: fmt.Sprintf("%s %d", in.Repo, in.Days)}, nil
 	})
 	integration.On[frigg.None]("RUN", func(c *integration.Call, _ frigg.None) error { return does(c) })
+	integration.OnTick(ticked, func(c *integration.Call, tick integration.Tick[int]) error {
+		title := fmt.Sprint(tick.Schedule, " ", tick.Data, " ", tick.At.Format(time.RFC3339))
+		all, err := c.Schedules()
+		for _, s := range all {
+			title += " " + s.Name
+		}
+		return errors.Join(err, c.Info(title, ""))
+	})
 	integration.On(counted, func(c *integration.Call, n int) error { return c.Info("counted", fmt.Sprint(n)) })
 	integration.OnWebhook("crm", "contact.created", func(c *integration.Call, w integration.Webhook[struct {
 		Name string `json:"name"`
@@ -221,6 +233,38 @@ func TestEnqueue_OnceForADeliveryHoweverOftenItIsTried(t *testing.T) {
 	if n, err := h.Work(); n != 3 || err != nil || len(h.Messages) != 3 {
 		t.Errorf("%d done, %v, %+v", n, err, h.Messages)
 	}
+}
+
+func TestSchedule_TicksBringTheirData(t *testing.T) {
+	soon := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
+	h := in(t, nil, func(c *integration.Call) error {
+		return errors.Join(
+			integration.Schedule(c, "nightly", ticked, integration.Cron("0 3 * * *", "Europe/Berlin"), 1, integration.AllMissed, integration.QueueOverlap),
+			integration.Schedule(c, "often", ticked, integration.Every(time.Minute), 2),
+			integration.Schedule(c, "once", ticked, integration.At(soon), 3),
+			integration.Schedule(c, "gone", ticked, integration.Every(time.Hour), 4), c.Unschedule("gone"), c.Unschedule("never was"),
+		)
+	})
+	want := map[string]abi.SchedulePut{
+		"nightly": {Name: "nightly", Event: "TICKED", Cron: "0 3 * * *", TimeZone: "Europe/Berlin", Data: json.RawMessage("1"), Overlap: abi.OverlapQueue, Missed: abi.MissedTicksAll},
+		"often":   {Name: "often", Event: "TICKED", EveryS: 60, TimeZone: "UTC", Data: json.RawMessage("2"), Overlap: abi.OverlapSkip, Missed: abi.MissedTicksOne},
+		"once":    {Name: "once", Event: "TICKED", AtMS: soon.UnixMilli(), TimeZone: "UTC", Data: json.RawMessage("3"), Overlap: abi.OverlapSkip, Missed: abi.MissedTicksOne},
+	}
+	if diff := cmp.Diff(want, h.Schedules); diff != "" {
+		t.Error(diff)
+	}
+	for range 2 { // the second time it is gone
+		err := h.Tick("once", soon)
+		if len(h.Messages) != 1 || h.Messages[0].Title != "once 3 2026-05-06T07:08:09Z nightly often" {
+			t.Errorf("%v, %+v", err, h.Messages)
+		}
+	}
+	in(t, nil, func(c *integration.Call) error {
+		if err := integration.Schedule(c, "n", ticked, integration.Every(time.Second), 0); !frigg.Is(err, frigg.KindInvalid) {
+			t.Errorf("an interval that the host refuses: %v", err)
+		}
+		return nil
+	})
 }
 
 func TestRecord_ChangesAreSeenAtOnce(t *testing.T) {
