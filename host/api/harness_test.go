@@ -104,7 +104,7 @@ func newCatalog(t testing.TB, vendor string) catalog {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &plugin.Plugin{Name: m.Name, Version: m.Version, Kind: m.Kind, Manifest: *m, State: plugin.Ready}
+		p := &plugin.Plugin{Name: m.Name, Digest: plugin.DigestOf([]byte(text)), Version: m.Version, Kind: m.Kind, Manifest: *m, State: plugin.Ready}
 		for _, e := range abi.Exports {
 			if e.Kind == m.Kind && played[e.Name] != nil {
 				p.Exports = append(p.Exports, e.Name)
@@ -124,7 +124,12 @@ func (c catalog) Plugin(name string) (*plugin.Plugin, error) {
 	return nil, fault.New(fault.NotFound, "test", "no plugin %s", name)
 }
 
-func (c catalog) ByDigest(plugin.Digest) (*plugin.Plugin, error) {
+func (c catalog) ByDigest(d plugin.Digest) (*plugin.Plugin, error) {
+	for _, p := range c {
+		if p.Digest == d {
+			return p, nil
+		}
+	}
 	return nil, fault.New(fault.NotFound, "test", "no such plugin")
 }
 
