@@ -82,7 +82,7 @@ func (s *Service) begin(ctx context.Context, j *job.Job, in *Integration, p payl
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "integration.deliver", "the event cannot be written")
 	}
-	return rec.Begin(start), nil
+	return rec.Begin(start)
 }
 
 // restart puts a checkpoint on record, from which the run begins again.
@@ -93,7 +93,7 @@ func (s *Service) restart(rec *journal.Recorder, start *journal.Start, state jso
 		in.Checkpoint = state
 		var input []byte
 		if input, err = json.Marshal(in); err == nil {
-			rec.Restart(input)
+			return rec.Restart(input)
 		}
 	}
 	return fault.Wrap(err, fault.Internal, "integration.deliver", "the checkpoint cannot be written")

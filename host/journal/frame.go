@@ -181,8 +181,10 @@ func (a *asked) answer(ctx context.Context, e *Entry, do func(context.Context) [
 
 // keep puts the answer of a finished call into the log.
 func (a *asked) keep(answer []byte) ([]byte, error) {
-	err := a.frame.r.write(a.record(kindAnswer, answer))
-	return a.took(answer), err
+	if err := a.frame.r.write(a.record(kindAnswer, answer)); err != nil {
+		return nil, err
+	}
+	return a.took(answer), nil
 }
 
 func (a *asked) record(k kind, answer []byte) *record {
@@ -247,7 +249,10 @@ func (a *asked) effect(ctx context.Context, e *Entry, do func(context.Context) [
 	case e == nil && before != nil:
 		rec := a.record(kindAnswer, before.Answer)
 		rec.Recalled = true
-		return a.took(before.Answer), r.write(rec)
+		if err := r.write(rec); err != nil {
+			return nil, err
+		}
+		return a.took(before.Answer), nil
 	case e == nil:
 		if err := r.write(a.record(kindIntent, nil)); err != nil {
 			return nil, err

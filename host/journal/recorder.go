@@ -3,11 +3,11 @@ package journal
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -29,6 +29,7 @@ const (
 type Recorder struct {
 	store     Store
 	now       func() time.Time
+	entropy   io.Reader
 	committed func()
 	job       *job.Job
 	run       Run
@@ -78,13 +79,17 @@ func (r *Recorder) reopen(t *Try, always bool) bool {
 }
 
 // Begin begins a try from the start. Digest, plugin, version, export, input, handles and contract are the caller's to say.
-func (r *Recorder) Begin(s Start) *Start {
+func (r *Recorder) Begin(s Start) (*Start, error) {
 	s.At = r.now()
 	s.Generation = r.run.Generation
-	rand.Read(s.Seed[:]) // never fails: the process ends instead
-	_ = r.write(&record{Kind: kindBegin, Start: &s, request: s.Input})
+	if _, err := io.ReadFull(r.entropy, s.Seed[:]); err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "journal.Begin", "there is no randomness")
+	}
+	if err := r.write(&record{Kind: kindBegin, Start: &s, request: s.Input}); err != nil {
+		return nil, err
+	}
 	r.open(r.log.Last(), false)
-	return &r.try.Start
+	return &r.try.Start, nil
 }
 
 func (r *Recorder) open(t *Try, resumed bool) {
@@ -211,14 +216,15 @@ func (r *Recorder) Finish(err error) error {
 
 // Restart begins the next generation, at a checkpoint, with this input: what was on record is forgotten in the act that puts
 // its start on disk. The try goes on with the next claim.
-func (r *Recorder) Restart(input json.RawMessage) {
+func (r *Recorder) Restart(input json.RawMessage) error {
 	s := r.try.Start
 	s.Input = input
 	r.run.Generation++
 	r.log, r.pending, r.fresh = Log{}, nil, true
 	r.size, r.entries = 0, 0
-	r.Begin(s)
+	_, err := r.Begin(s)
 	r.try = nil
+	return err
 }
 
 // keyOf is the idempotency key of an effect: it depends on the run, on what is asked, on how often that was asked before in

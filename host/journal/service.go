@@ -2,7 +2,9 @@ package journal
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"io"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -15,6 +17,8 @@ import (
 type Service struct {
 	Store Store
 	Now   func() time.Time
+	// Entropy is where seeds come from; nil is crypto/rand.
+	Entropy io.Reader
 	// Committed is told when an effect inside this host was committed: there may be more work. Nil tells nobody.
 	Committed func()
 	// Unpark queues the job of a run that waited for a decision; GiveUp ends it.
@@ -27,8 +31,11 @@ func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microseco
 // Open opens the record of a claimed job. integration and event say what the run is for.
 func (s *Service) Open(ctx context.Context, j *job.Job, integration, event string) (*Recorder, error) {
 	r := &Recorder{
-		store: s.Store, now: s.now, committed: s.Committed, job: j,
+		store: s.Store, now: s.now, entropy: s.Entropy, committed: s.Committed, job: j,
 		run: Run{ID: j.ID, Owner: j.Owner, Integration: integration, Event: event, StartedAt: s.now()},
+	}
+	if r.entropy == nil {
+		r.entropy = rand.Reader
 	}
 	if j.Epoch == 1 { // the first claim: there is nothing on record
 		return r, nil
