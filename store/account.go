@@ -134,15 +134,24 @@ func addToken(tx *Tx, t *account.Token) error {
 	return err
 }
 
+// bearer is a token and whose it is.
+type bearer struct {
+	token account.Token
+	user  account.User
+}
+
 func (db *DB) TokenByHash(ctx context.Context, hash account.TokenHash) (*account.Token, *account.User, error) {
-	t, u := &account.Token{Hash: hash}, new(account.User)
-	fields := append([]any{&t.User, micros(&t.IssuedAt), micros(&t.ExpiresAt)}, userFields(u)...)
-	_, err := One(db.reader(ctx), func(row Row) (any, error) { return nil, row.Scan(fields...) },
-		`SELECT user_id, issued_at, expires_at, `+userColumns+` FROM tokens JOIN users ON id = user_id WHERE hash = $1`, hash[:])
+	b, err := cached(ctx, db, cacheKey{read: "token", id: string(hash[:])}, func() (bearer, error) {
+		b := bearer{token: account.Token{Hash: hash}}
+		fields := append([]any{&b.token.User, micros(&b.token.IssuedAt), micros(&b.token.ExpiresAt)}, userFields(&b.user)...)
+		_, err := One(db.reader(ctx), func(row Row) (any, error) { return nil, row.Scan(fields...) },
+			`SELECT user_id, issued_at, expires_at, `+userColumns+` FROM tokens JOIN users ON id = user_id WHERE hash = $1`, hash[:])
+		return b, err
+	})
 	if err != nil {
 		return nil, nil, at("store.TokenByHash", err, says{fault.NotFound: "no such token"})
 	}
-	return t, u, nil
+	return &b.token, &b.user, nil
 }
 
 func (db *DB) DeleteToken(ctx context.Context, hash account.TokenHash) error {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,22 +160,43 @@ func (db *DB) CredentialByID(ctx context.Context, o account.Owner, id connection
 
 // EntityByID implements connection.Store.
 func (db *DB) EntityByID(ctx context.Context, o account.Owner, id connection.EntityID) (*connection.Entity, error) {
-	e, err := One(db.reader(ctx), scanEntity, selectEntity+`WHERE e.id = $1 AND e.owner = $2`, id, o)
-	return e, at("store.EntityByID", err, noSuchEntity)
+	e, err := cached(ctx, db, cacheKey{"entity", string(o), string(id)}, func() (*connection.Entity, error) {
+		return One(db.reader(ctx), scanEntity, selectEntity+`WHERE e.id = $1 AND e.owner = $2`, id, o)
+	})
+	if err != nil {
+		return nil, at("store.EntityByID", err, noSuchEntity)
+	}
+	return entityCopy(e), nil
+}
+
+// connected is an entity and its credential.
+type connected struct {
+	entity     *connection.Entity
+	credential *connection.Credential
 }
 
 // Connection implements connection.Store.
 func (db *DB) Connection(ctx context.Context, o account.Owner, id connection.EntityID) (*connection.Entity, *connection.Credential, error) {
-	e, c := new(connection.Entity), new(connection.Credential)
-	_, err := One(db.reader(ctx), func(row Row) (struct{}, error) {
-		return struct{}{}, row.Scan(append(entityFields(e), credentialFields(c)...)...)
-	}, `SELECT `+entityColumns+`, `+credentialColumns+` FROM entities e JOIN credentials c ON c.id = e.credential_id
+	found, err := cached(ctx, db, cacheKey{"connection", string(o), string(id)}, func() (connected, error) {
+		e, c := new(connection.Entity), new(connection.Credential)
+		_, err := One(db.reader(ctx), func(row Row) (struct{}, error) {
+			return struct{}{}, row.Scan(append(entityFields(e), credentialFields(c)...)...)
+		}, `SELECT `+entityColumns+`, `+credentialColumns+` FROM entities e JOIN credentials c ON c.id = e.credential_id
 		WHERE e.id = $1 AND e.owner = $2`, id, o)
+		e.Status = c.Status
+		return connected{e, c}, err
+	})
 	if err != nil {
 		return nil, nil, at("store.Connection", err, noSuchEntity)
 	}
-	e.Status = c.Status
-	return e, c, nil
+	c := *found.credential
+	return entityCopy(found.entity), &c, nil
+}
+
+func entityCopy(e *connection.Entity) *connection.Entity {
+	own := *e
+	own.Details = slices.Clone(e.Details)
+	return &own
 }
 
 // maxEntities bounds a listing.

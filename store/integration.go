@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -105,7 +106,15 @@ func (db *DB) CreateIntegration(ctx context.Context, in *integration.Integration
 }
 
 func (db *DB) IntegrationByID(ctx context.Context, o account.Owner, id integration.ID) (*integration.Integration, error) {
-	return db.oneIntegration(ctx, "store.IntegrationByID", `owner = $1 AND id = $2`, o, id)
+	found, err := cached(ctx, db, cacheKey{"integration", string(o), string(id)}, func() (*integration.Integration, error) {
+		return db.oneIntegration(ctx, "store.IntegrationByID", `owner = $1 AND id = $2`, o, id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	in := *found
+	in.Config, in.Members = slices.Clone(found.Config), slices.Clone(found.Members)
+	return &in, nil
 }
 
 func (db *DB) IntegrationForWebhook(ctx context.Context, id integration.ID) (*integration.Integration, error) {

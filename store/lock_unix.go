@@ -13,7 +13,25 @@ import (
 
 // fileLock is held on an open file and ends with the process, however that ends. The file stays: removing it would let two
 // processes lock two files of the same name.
-type fileLock struct{ file *os.File }
+type fileLock struct {
+	file   *os.File
+	shared []byte // its first bytes, mapped; nil before share
+}
+
+// share maps the first n bytes of the file into memory, where all processes that do so see the same.
+func (l *fileLock) share(n int) ([]byte, error) {
+	if l == nil {
+		return nil, nil
+	}
+	info, err := l.file.Stat()
+	if err == nil && info.Size() < int64(n) {
+		err = l.file.Truncate(int64(n))
+	}
+	if err == nil {
+		l.shared, err = unix.Mmap(int(l.file.Fd()), 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	}
+	return l.shared, lockFault(err, l.file.Name())
+}
 
 // lockFile takes the lock for this process alone, or together with others that share it. It does not wait.
 func lockFile(path string, shared bool) (*fileLock, error) {
@@ -49,7 +67,7 @@ func flock(path string, how int) (*fileLock, error) {
 		file.Close()
 		return nil, err
 	}
-	return &fileLock{file}, nil
+	return &fileLock{file: file}, nil
 }
 
 func lockFault(err error, path string) error {
@@ -65,7 +83,11 @@ func (l *fileLock) Close() error {
 	if l == nil {
 		return nil
 	}
-	return errors.Join(unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
+	var err error
+	if l.shared != nil {
+		err, l.shared = unix.Munmap(l.shared), nil
+	}
+	return errors.Join(err, unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
 }
 
 // LockFile locks a file for this process alone until the result is closed, however the process ends. It returns

@@ -89,9 +89,19 @@ func scanSetting(row Row) (*plugin.StoredSetting, error) {
 }
 
 func (db *DB) PluginSettings(ctx context.Context, name string) ([]*plugin.StoredSetting, error) {
-	settings, err := Many(db.reader(ctx), scanSetting,
-		`SELECT plugin, name, value, sealed, set_at FROM plugin_settings WHERE plugin = $1 ORDER BY name`, name)
-	return settings, at("store.PluginSettings", err, nil)
+	found, err := cached(ctx, db, cacheKey{read: "settings", id: name}, func() ([]*plugin.StoredSetting, error) {
+		return Many(db.reader(ctx), scanSetting,
+			`SELECT plugin, name, value, sealed, set_at FROM plugin_settings WHERE plugin = $1 ORDER BY name`, name)
+	})
+	if err != nil {
+		return nil, at("store.PluginSettings", err, nil)
+	}
+	settings := make([]*plugin.StoredSetting, len(found))
+	for i, s := range found {
+		own := *s
+		settings[i] = &own
+	}
+	return settings, nil
 }
 
 func (db *DB) PluginSettingSet(ctx context.Context, s *plugin.StoredSetting) error {

@@ -37,6 +37,11 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 			lock.Close()
 		}
 	}()
+	shared, err := lock.share(revisionBytes)
+	if err != nil {
+		return nil, err
+	}
+	commits := revisionIn(shared)
 	pool, err := sql.Open("sqlite", writerDSN(path, cfg.VFS))
 	if err != nil {
 		return nil, at("store.Open", err, nil)
@@ -50,7 +55,10 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	if err := checkVersion(ctx, pool); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, pool, path, cfg); err != nil {
+	n := commits.begin()
+	err = migrate(ctx, pool, path, cfg)
+	commits.end(n)
+	if err != nil {
 		return nil, err
 	}
 	reads, err := sql.Open("sqlite", readerDSN(path, cfg.VFS))
@@ -60,14 +68,14 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	reads.SetMaxOpenConns(readers)
 	reads.SetMaxIdleConns(readers)
 	reads.SetConnMaxIdleTime(3 * time.Minute)
-	w, err := newWriter(pool, cfg.Log)
+	w, err := newWriter(pool, commits, cfg.Log)
 	if err != nil {
 		reads.Close()
 		return nil, at("store.Open", err, nil)
 	}
 	return &DB{
 		writer: w, reads: reads, snapshots: make(chan struct{}, readers-1),
-		texts: statements{prepare: reads.PrepareContext}, lock: lock,
+		texts: statements{prepare: reads.PrepareContext}, lock: lock, cache: newCache(commits),
 	}, nil
 }
 

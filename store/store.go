@@ -41,6 +41,7 @@ type DB struct {
 	snapshots chan struct{} // one for each Read under way
 	texts     statements    // prepared on reads
 	lock      *fileLock
+	cache     *cache // nil if it was opened to be looked at
 
 	closing sync.Once
 	closed  error
@@ -65,7 +66,9 @@ func (db *DB) Close() error {
 			db.closed = db.reads.Close()
 			return
 		}
-		db.closed = errors.Join(db.writer.close(db.reads.Close), db.lock.Close())
+		err := db.writer.close(db.reads.Close)
+		db.cache.close()
+		db.closed = errors.Join(err, db.lock.Close())
 	})
 	return db.closed
 }

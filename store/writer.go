@@ -38,8 +38,9 @@ func (db *DB) Write(ctx context.Context, act func(tx *Tx) error) error {
 
 // writer owns the only connection that writes. One goroutine uses it; all others hand in requests.
 type writer struct {
-	pool *sql.DB
-	log  *slog.Logger
+	pool     *sql.DB
+	revision *revision
+	log      *slog.Logger
 
 	// Of the goroutine run.
 	conn  *sql.Conn
@@ -62,8 +63,8 @@ type request struct {
 // own reports whether the caller of own is the first.
 func (r *request) own() bool { return r.owned.CompareAndSwap(false, true) }
 
-func newWriter(pool *sql.DB, log *slog.Logger) (*writer, error) {
-	w := &writer{pool: pool, log: log, queue: make(chan *request, maxBatch), ended: make(chan struct{})}
+func newWriter(pool *sql.DB, revision *revision, log *slog.Logger) (*writer, error) {
+	w := &writer{pool: pool, revision: revision, log: log, queue: make(chan *request, maxBatch), ended: make(chan struct{})}
 	if err := w.connect(); err != nil {
 		return nil, err
 	}
@@ -174,7 +175,10 @@ func (w *writer) transact(batch []*request, results []error) error {
 			return err
 		}
 	}
+	n := w.revision.begin()
+	defer w.revision.end(n)
 	if err := w.exec("COMMIT"); err != nil {
+		w.reset() // before anybody may rely on what was there
 		return err
 	}
 	w.commits.Add(1)
