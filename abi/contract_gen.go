@@ -1611,7 +1611,7 @@ type JWTClaims struct {
 // Notify: Tells the embedding product something.
 type Notify struct {
 	Name string          `json:"name"`           // Declared in `notifications`.
-	Data json.RawMessage `json:"data,omitempty"` // What.
+	Data json.RawMessage `json:"data,omitempty"` // What, at most 16 KiB. It leaves the host: no personal data that is not needed there.
 }
 
 // SchedulePut: A schedule of this record alone: one of `cron`, `every_s` and `at_ms`.
@@ -1873,7 +1873,7 @@ var Functions = []Function{
 	{Capability: "crypto", Name: "hmac_sign", Class: ClassPure, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: false},
 	{Capability: "crypto", Name: "hmac_verify", Class: ClassPure, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: false},
 	{Capability: "crypto", Name: "jwt_verify", Class: ClassRemote, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: true},
-	{Capability: "notify", Name: "send", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: true},
+	{Capability: "notify", Name: "send", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "schedule", Name: "put", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "schedule", Name: "delete", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "schedule", Name: "list", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},

@@ -15,11 +15,13 @@ import (
 
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/event"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/guest"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/journal"
+	"github.com/frigg-host/frigg-host/host/outbound"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/schedule"
@@ -94,6 +96,8 @@ type Host struct {
 	Jobs         *job.Service
 	Schedules    *schedule.Service
 	Runs         *journal.Service
+	Facts        *event.Service
+	Outbound     *outbound.Service
 	// KeyCreated is the path of the key file if this start made one: the operator must be told.
 	KeyCreated string
 

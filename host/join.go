@@ -12,12 +12,14 @@ import (
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/api"
 	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/event"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/guest"
 	"github.com/frigg-host/frigg-host/host/guest/process"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/journal"
+	"github.com/frigg-host/frigg-host/host/outbound"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/schedule"
@@ -172,14 +174,19 @@ func (h *Host) wake() {
 
 // work joins the queue and the API.
 func (h *Host) work(context.Context) error {
+	h.Facts = &event.Service{Store: h.db, Now: h.cfg.Now}
+	h.Outbound = &outbound.Service{
+		Store: h.db, Vault: h.vault, Sender: h.requester, Now: h.cfg.Now, Log: h.cfg.Log, Wake: h.wake,
+		PlainHTTP: len(h.cfg.AllowPrivate) > 0, Slots: (h.cfg.Workers + 1) / 2,
+	}
 	h.workers = &job.Workers{
-		Store: h.db, Handlers: map[string]job.Handler{integration.JobDeliver: h.Integrations}, Now: h.cfg.Now, Log: h.cfg.Log,
+		Store: h.db, Handlers: map[string]job.Handler{integration.JobDeliver: h.Integrations, outbound.JobDeliver: h.Outbound}, Now: h.cfg.Now, Log: h.cfg.Log,
 		Slots: h.cfg.Workers, Alone: true,
 	}
 	h.Jobs = &job.Service{Store: h.db, Now: h.cfg.Now, Wake: h.wake}
 	h.handler = api.New(api.Config{
 		Accounts: h.Accounts, Connections: h.Connections, Integrations: h.Integrations,
-		Jobs: h.Jobs, Schedules: h.Schedules, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,
+		Jobs: h.Jobs, Schedules: h.Schedules, Facts: h.Facts, Outbound: h.Outbound, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,
 		BackendKey: h.cfg.BackendKey, ClosedSignUp: h.cfg.ClosedSignUp, HealthKey: h.cfg.HealthKey, AllowedOrigins: h.cfg.AllowedOrigins, TrustedProxies: h.cfg.TrustedProxies,
 		Now: h.cfg.Now, Log: h.cfg.Log,
 	})

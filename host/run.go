@@ -39,6 +39,7 @@ func (h *Host) Run(ctx context.Context, listener net.Listener) error {
 	running.Go(func() { h.registry.Run(ctx) })
 	running.Go(func() { h.purge(ctx) })
 	running.Go(func() { h.Schedules.Run(ctx) })
+	running.Go(func() { h.Outbound.Run(ctx) })
 	running.Go(func() {
 		if err := h.workers.Run(ctx, grace); err != nil {
 			failed <- err
@@ -71,8 +72,9 @@ func (h *Host) purge(ctx context.Context) {
 	for {
 		_, tokens := h.Accounts.PurgeExpired(ctx)
 		_, events := h.Integrations.Prune(ctx)
+		_, facts := h.Facts.Prune(ctx)
 		_, modules := h.registry.Prune(ctx, func(plugin.Digest) bool { return false }) // work runs on the version that serves
-		if err := errors.Join(tokens, events, modules); err != nil && ctx.Err() == nil {
+		if err := errors.Join(tokens, events, facts, h.Outbound.Prune(ctx), modules); err != nil && ctx.Err() == nil {
 			h.cfg.Log.Error("what has expired could not be removed", "op", "host.purge", "err", err)
 		}
 		select {

@@ -77,7 +77,14 @@ func ensureUser(tx *Tx, u *account.User, find, key string) (*account.User, error
 }
 
 func (db *DB) DeleteUser(ctx context.Context, id account.ID) error {
-	err := db.Write(ctx, func(tx *Tx) error { return tx.ExecOne(`DELETE FROM users WHERE id = $1`, id) })
+	err := db.Write(ctx, func(tx *Tx) error {
+		for _, text := range []string{`DELETE FROM webhook_endpoints WHERE owner = $1`, `DELETE FROM facts WHERE owner = $1`} {
+			if _, err := tx.Exec(text, id); err != nil {
+				return err
+			}
+		}
+		return tx.ExecOne(`DELETE FROM users WHERE id = $1`, id)
+	})
 	return at("store.DeleteUser", err, says{
 		fault.NotFound: "no such user",
 		fault.Conflict: "something still belongs to this user; remove that first",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/event"
 	"github.com/frigg-host/frigg-host/host/fault"
 )
 
@@ -122,9 +123,13 @@ func attachEntity(tx *Tx, e *connection.Entity) (*connection.Entity, error) {
 	if err != nil {
 		return nil, err
 	}
+	name := event.ConnectionRenewed
 	before, err := One(tx, Value[connection.CredentialID], `SELECT credential_id FROM entities
 		WHERE owner = $1 AND module = $2 AND external_id = $3 AND sub_type = $4`, e.Owner, e.Module, e.ExternalID, e.SubType)
-	if err != nil && !fault.Is(err, fault.NotFound) {
+	if fault.Is(err, fault.NotFound) {
+		name, err = event.ConnectionCreated, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	_, err = tx.Exec(`INSERT INTO entities (id, owner, module, credential_id, external_id, sub_type, name, details, created_at, updated_at)
@@ -135,13 +140,15 @@ func attachEntity(tx *Tx, e *connection.Entity) (*connection.Entity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if before != e.Credential {
-		if err := dropUnused(tx, before); err != nil {
-			return nil, err
-		}
-	}
-	return One(tx, scanEntity, selectEntity+`WHERE e.owner = $1 AND e.module = $2 AND e.external_id = $3 AND e.sub_type = $4`,
+	saved, err := One(tx, scanEntity, selectEntity+`WHERE e.owner = $1 AND e.module = $2 AND e.external_id = $3 AND e.sub_type = $4`,
 		e.Owner, e.Module, e.ExternalID, e.SubType)
+	if err != nil || before == e.Credential {
+		return saved, err
+	}
+	if err := dropUnused(tx, before); err != nil {
+		return nil, err
+	}
+	return saved, tellAccount(tx, name, saved, e.UpdatedAt)
 }
 
 // dropUnused removes a credential that no entity needs any more.
@@ -243,7 +250,7 @@ func (db *DB) ReleaseCredential(ctx context.Context, c *connection.Credential, h
 
 // InvalidateCredential implements connection.Store.
 func (db *DB) InvalidateCredential(ctx context.Context, c *connection.Credential, holder string, now time.Time) (bool, error) {
-	return db.changed(ctx, "store.InvalidateCredential", `UPDATE credentials SET status = 'invalid', lease_holder = NULL, lease_until = NULL,
+	return db.changedAndTold(ctx, "store.InvalidateCredential", event.ConnectionInvalid, c, now, `UPDATE credentials SET status = 'invalid', lease_holder = NULL, lease_until = NULL,
 		version = version + 1, updated_at = $1
 		WHERE id = $2 AND owner = $3 AND version = $4 AND (lease_until IS NULL OR lease_until <= $1 OR lease_holder = $5)`,
 		micros(&now), c.ID, c.Owner, c.Version, holder)
@@ -251,7 +258,7 @@ func (db *DB) InvalidateCredential(ctx context.Context, c *connection.Credential
 
 // RestoreCredential implements connection.Store.
 func (db *DB) RestoreCredential(ctx context.Context, c *connection.Credential, now time.Time) (bool, error) {
-	return db.changed(ctx, "store.RestoreCredential", `UPDATE credentials SET status = 'ok', version = version + 1, updated_at = $1
+	return db.changedAndTold(ctx, "store.RestoreCredential", event.ConnectionRenewed, c, now, `UPDATE credentials SET status = 'ok', version = version + 1, updated_at = $1
 		WHERE id = $2 AND owner = $3 AND version = $4`, micros(&now), c.ID, c.Owner, c.Version)
 }
 
@@ -272,15 +279,34 @@ func (db *DB) changed(ctx context.Context, op, text string, args ...any) (bool, 
 	return err == nil && n > 0, at(op, err, nil)
 }
 
+// changedAndTold is changed for what is told of every account behind c.
+func (db *DB) changedAndTold(ctx context.Context, op string, name event.Name, c *connection.Credential, now time.Time, text string, args ...any) (changed bool, err error) {
+	err = db.Write(ctx, func(tx *Tx) error {
+		n, err := tx.Exec(text, args...)
+		if changed = n > 0; err != nil || !changed {
+			return err
+		}
+		return tellAccounts(tx, name, c, now)
+	})
+	return err == nil && changed, at(op, err, nil)
+}
+
 // RemoveEntity implements connection.Store.
-func (db *DB) RemoveEntity(ctx context.Context, o account.Owner, id connection.EntityID) (last *connection.Credential, err error) {
+func (db *DB) RemoveEntity(ctx context.Context, o account.Owner, id connection.EntityID, now time.Time) (last *connection.Credential, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		c, err := One(tx, scanCredential, `SELECT `+credentialColumns+` FROM entities e JOIN credentials c ON c.id = e.credential_id
 			WHERE e.id = $1 AND e.owner = $2`, id, o)
 		if err != nil {
 			return err
 		}
+		e, err := One(tx, scanEntity, selectEntity+`WHERE e.id = $1 AND e.owner = $2`, id, o)
+		if err != nil {
+			return err
+		}
 		if err := tx.ExecOne(`DELETE FROM entities WHERE id = $1 AND owner = $2`, id, o); err != nil {
+			return err
+		}
+		if err := tellAccount(tx, event.ConnectionRemoved, e, now); err != nil {
 			return err
 		}
 		n, err := tx.Exec(`DELETE FROM credentials WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM entities e WHERE e.credential_id = $1)`, c.ID)
@@ -296,9 +322,12 @@ func (db *DB) RemoveEntity(ctx context.Context, o account.Owner, id connection.E
 }
 
 // RemoveCredential implements connection.Store.
-func (db *DB) RemoveCredential(ctx context.Context, o account.Owner, id connection.CredentialID) (c *connection.Credential, err error) {
+func (db *DB) RemoveCredential(ctx context.Context, o account.Owner, id connection.CredentialID, now time.Time) (c *connection.Credential, err error) {
 	err = db.Write(ctx, func(tx *Tx) error {
 		if c, err = One(tx, scanCredential, credentialByID, id, o); err != nil {
+			return err
+		}
+		if err := tellAccounts(tx, event.ConnectionRemoved, c, now); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(`DELETE FROM entities WHERE credential_id = $1`, id); err != nil {

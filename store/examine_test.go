@@ -3,9 +3,12 @@ package store_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/store"
 )
 
@@ -49,6 +52,10 @@ func TestExamine_NoticesDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "frigg.db")
 	db, err := store.Open(t.Context(), store.Config{DSN: path})
 	if err != nil {
+		t.Fatal(err)
+	}
+	n := job.New{ID: job.NewID(), Owner: "usr_a", Lane: "a", Kind: "test", Payload: []byte(`"` + strings.Repeat("x", 128<<10) + `"`), CreatedAt: time.Now()}
+	if _, _, err := db.Enqueue(t.Context(), n); err != nil { // so that the last pages are not those of the schema
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -9,9 +9,11 @@ import (
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/event"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/outbound"
 )
 
 var _ integration.Store = (*DB)(nil)
@@ -99,8 +101,10 @@ func (db *DB) CreateIntegration(ctx context.Context, in *integration.Integration
 				return err
 			}
 		}
-		_, _, err = enqueue(tx, then)
-		return err
+		if _, _, err = enqueue(tx, then); err != nil {
+			return err
+		}
+		return tell(tx, integration.NewFact(in, event.IntegrationCreated, in.CreatedAt))
 	})
 	return at("store.CreateIntegration", err, says{fault.NotFound: "no such entity"})
 }
@@ -152,6 +156,9 @@ func (db *DB) SaveIntegration(ctx context.Context, in *integration.Integration, 
 			return err
 		}
 		if err := addMessages(tx, in.ID, messages); err != nil {
+			return err
+		}
+		if err := tellStatus(tx, in, was, in.UpdatedAt); err != nil {
 			return err
 		}
 		if was != in.Status && works(in.Status) {
@@ -376,6 +383,8 @@ func settleWith(tx *Tx, with any, now time.Time) error {
 		return nil
 	case *integration.Settled:
 		return settleIntegration(tx, w, now)
+	case *outbound.Settled:
+		return settleDelivery(tx, w, now)
 	}
 	return fault.New(fault.Internal, "store.SettleJob", "a job was settled with %T, which the store does not know", with)
 }
@@ -387,7 +396,7 @@ func settleIntegration(tx *Tx, s *integration.Settled, now time.Time) error {
 		}
 	}
 	if s.Remove {
-		return removeIntegration(tx, s.Owner, s.Integration)
+		return removeIntegration(tx, s.Owner, s.Integration, now)
 	}
 	if s.Status == "" && !s.Born {
 		err := ownedBy(tx, s.Owner, s.Integration)
@@ -399,19 +408,29 @@ func settleIntegration(tx *Tx, s *integration.Settled, now time.Time) error {
 		}
 		return addMessages(tx, s.Integration, s.Messages)
 	}
-	after, err := One(tx, Value[abi.Status], `UPDATE integrations SET updated_at = $1, revision = revision + 1,
+	was, err := One(tx, Value[abi.Status], `SELECT status FROM integrations WHERE owner = $1 AND id = $2`, s.Owner, s.Integration)
+	if fault.Is(err, fault.NotFound) {
+		return nil // removed meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	after, err := One(tx, scanIntegration, `UPDATE integrations SET updated_at = $1, revision = revision + 1,
 		status = CASE WHEN NOT $2 THEN $3 WHEN complete THEN 'ENABLED' ELSE 'NEEDS_CONFIG' END
 		WHERE owner = $4 AND id = $5 AND status IN (SELECT value FROM json_each($6))
 		AND (NOT $7 OR EXISTS (SELECT 1 FROM integration_members AS m JOIN entities AS e ON e.id = m.entity_id
 			JOIN credentials AS c ON c.id = e.credential_id WHERE m.integration_id = integrations.id AND c.status = 'invalid'))
-		RETURNING status`, micros(&now), s.Born, s.Status, s.Owner, s.Integration, asJSON(s.From), s.IfRefused)
+		RETURNING `+integrationColumns, micros(&now), s.Born, s.Status, s.Owner, s.Integration, asJSON(s.From), s.IfRefused)
 	if fault.Is(err, fault.NotFound) {
 		return nil // moved on meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	if works(after) {
+	if err := tellStatus(tx, after, was, now); err != nil {
+		return err
+	}
+	if works(after.Status) {
 		if err := dueNow(tx, s.Integration, now); err != nil {
 			return err
 		}
@@ -420,10 +439,17 @@ func settleIntegration(tx *Tx, s *integration.Settled, now time.Time) error {
 }
 
 // removeIntegration deletes a record with all that belongs to it.
-func removeIntegration(tx *Tx, o account.Owner, id integration.ID) error {
-	if _, err := tx.Exec(`DELETE FROM integrations WHERE owner = $1 AND id = $2`, o, id); err != nil {
+func removeIntegration(tx *Tx, o account.Owner, id integration.ID, now time.Time) error {
+	in, err := One(tx, scanIntegration, `DELETE FROM integrations WHERE owner = $1 AND id = $2 RETURNING `+integrationColumns, o, id)
+	switch {
+	case fault.Is(err, fault.NotFound):
+	case err != nil:
 		return err
+	default:
+		if err := tell(tx, integration.NewFact(in, event.IntegrationRemoved, now)); err != nil {
+			return err
+		}
 	}
-	_, err := tx.Exec(`DELETE FROM jobs WHERE owner = $1 AND lane = $2 AND state IN ('queued', 'parked')`, o, string(id))
+	_, err = tx.Exec(`DELETE FROM jobs WHERE owner = $1 AND lane = $2 AND state IN ('queued', 'parked')`, o, string(id))
 	return err
 }

@@ -139,6 +139,9 @@ func (db *DB) SettleJob(ctx context.Context, id job.ID, epoch int64, now time.Ti
 		if err != nil {
 			return held(err)
 		}
+		if err := tellJob(tx, id, s, now); err != nil {
+			return err
+		}
 		return settleWith(tx, s.With, now)
 	})
 	return at("store.SettleJob", err, nil)

@@ -72,6 +72,7 @@ func Value[T any](row Row) (v T, err error) { return v, row.Scan(&v) }
 type Tx struct {
 	texts  *statements
 	failed error
+	told   bool // a fact was written down
 }
 
 // Exec runs a statement and returns how many rows it changed.

@@ -30,6 +30,7 @@ func (tx *Tx) part(act func(tx *Tx) error) error {
 		err = inner.failed
 	}
 	inner.failed = errOver
+	tx.told = tx.told || inner.told && err == nil
 	if err != nil {
 		if _, undo := tx.Exec("ROLLBACK TO part"); undo != nil {
 			return undo

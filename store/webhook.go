@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/frigg-host/frigg-host/host/account"
+	"github.com/frigg-host/frigg-host/host/event"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
@@ -78,8 +79,10 @@ func (db *DB) ReceiveEvent(ctx context.Context, e *integration.Event, then job.N
 			full.RetryAfter = time.Minute
 			return full
 		}
-		_, _, err = enqueue(tx, then)
-		return err
+		if _, _, err = enqueue(tx, then); err != nil {
+			return err
+		}
+		return tellReceived(tx, e.Owner, event.Webhook{IntegrationID: string(e.Integration), Webhook: e.Webhook, EventID: string(e.ID), Event: e.Data.Event}, e.ReceivedAt)
 	})
 	return existed, at("store.ReceiveEvent", err, noSuchIntegration)
 }
@@ -165,11 +168,15 @@ func copyEvent(tx *Tx, id integration.EventID, e *integration.AppEvent, c integr
 		SELECT $1, id, owner, $2, $3, $4, $5, $3, $6, $7 FROM integrations WHERE owner = $8 AND id = $9
 		ON CONFLICT (integration_id, webhook, dedupe) DO NOTHING`,
 		c.Event, e.Webhook, id, optional(&e.Data.Event), bytes, micros(&e.ReceivedAt), optional(&jid), c.Owner, c.Integration)
-	if err != nil || n == 0 || jid == "" {
+	if err != nil || n == 0 {
 		return err
 	}
-	_, _, err = enqueue(tx, c.Then)
-	return err
+	if jid != "" {
+		if _, _, err := enqueue(tx, c.Then); err != nil {
+			return err
+		}
+	}
+	return tellReceived(tx, c.Owner, event.Webhook{IntegrationID: string(c.Integration), Webhook: e.Webhook, EventID: string(c.Event), Event: e.Data.Event}, e.ReceivedAt)
 }
 
 const appEventColumns = `id, plugin, webhook, account, dedupe, state, received_at`

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/frigg-host/frigg-host/host/event"
 	"github.com/frigg-host/frigg-host/host/fault"
 )
 
@@ -51,6 +52,8 @@ type writer struct {
 	closed  bool
 	ended   chan struct{}
 	commits atomic.Int64
+	facts   event.Signal // rings after a commit with facts
+	told    bool         // the transaction of run has facts
 }
 
 // request is an act on its way. Its caller may leave until the writer takes it; one of the two happens.
@@ -182,6 +185,10 @@ func (w *writer) transact(batch []*request, results []error) error {
 		return err
 	}
 	w.commits.Add(1)
+	if w.told {
+		w.told = false
+		w.facts.Ring()
+	}
 	return nil
 }
 
@@ -209,6 +216,7 @@ func (w *writer) attempt(act func(tx *Tx) error, result *error) error {
 	if *result == nil {
 		*result = tx.failed
 	}
+	w.told = w.told || tx.told && *result == nil
 	tx.failed = errOver
 	if *result != nil {
 		if err := w.exec("ROLLBACK TO act"); err != nil {

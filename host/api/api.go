@@ -20,6 +20,8 @@ type Config struct {
 	Integrations Integrations
 	Jobs         Jobs
 	Schedules    Schedules
+	Facts        Facts
+	Outbound     Outbound
 	Plugins      plugin.Catalog
 	Health       Health
 
@@ -81,6 +83,8 @@ func New(c Config) *API {
 	a.routes(middleware)
 	a.jobs()
 	a.schedules()
+	a.facts()
+	a.endpoints()
 	a.health()
 	a.serveDocument()
 	return a

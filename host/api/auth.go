@@ -32,8 +32,8 @@ type signedIn struct{ actor account.Actor }
 func (s *signedIn) admit(a *API, c echo.Context) (err error) {
 	h := c.Request().Header
 	if key := h.Get(headerBackendKey); key != "" {
-		if a.BackendKey.IsZero() || !a.BackendKey.Equal(secret.NewText(key)) {
-			return unauthorized("the backend key is wrong, or this host was started without one")
+		if !a.isBackend(key) {
+			return wrongBackendKey()
 		}
 		s.actor, err = a.Accounts.Backend(c.Request().Context(), h.Get(headerAppUserID), h.Get(headerAppOrgID))
 		return err
@@ -44,6 +44,14 @@ func (s *signedIn) admit(a *API, c echo.Context) (err error) {
 	}
 	s.actor, err = a.Accounts.Authenticate(c.Request().Context(), token)
 	return err
+}
+
+func (a *API) isBackend(key string) bool {
+	return !a.BackendKey.IsZero() && a.BackendKey.Equal(secret.NewText(key))
+}
+
+func wrongBackendKey() error {
+	return unauthorized("the backend key is wrong, or this host was started without one")
 }
 
 func (*signedIn) security() []map[string][]string {

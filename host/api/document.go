@@ -42,6 +42,7 @@ func newDocument() *huma.OpenAPI {
 			{Name: tagRoutes, Description: "What integrations answer over HTTP."},
 			{Name: tagJobs, Description: "Durable work and its failures."},
 			{Name: tagSchedules, Description: "What time starts."},
+			{Name: tagEvents, Description: "What happened, and who is told of it."},
 			{Name: tagHealth, Description: "Whether the host works."},
 		},
 		Components: &huma.Components{
@@ -64,6 +65,7 @@ const (
 	tagRoutes       = "Routes"
 	tagJobs         = "Jobs"
 	tagSchedules    = "Schedules"
+	tagEvents       = "Events"
 	tagHealth       = "Health"
 )
 

@@ -21,10 +21,12 @@ import (
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/api"
 	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/event"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/journal"
+	"github.com/frigg-host/frigg-host/host/outbound"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/schedule"
@@ -257,6 +259,7 @@ type house struct {
 	accounts     *account.Service
 	integrations *integration.Service
 	schedules    *schedule.Service
+	outbound     *outbound.Service
 	guests       *guests
 	asked        atomic.Int64 // requests to the vendor
 	plugins      catalog
@@ -296,7 +299,9 @@ func newHouse(t *testing.T, change ...func(*api.Config)) *house {
 		Now: clock, Log: log, PublicURL: "https://frigg.example.com",
 	}
 	h.schedules = &schedule.Service{Store: h.db, Plugins: h.plugins, Integrations: h.integrations, Now: clock, Log: log}
+	h.outbound = &outbound.Service{Store: h.db, Vault: vault, Sender: sender, Now: clock, Log: log, PlainHTTP: true}
 	c := api.Config{
+		Facts: &event.Service{Store: h.db, Now: clock}, Outbound: h.outbound,
 		Accounts: h.accounts, Connections: connections, Integrations: h.integrations, Jobs: &job.Service{Store: h.db, Now: clock}, Schedules: h.schedules,
 		Plugins: h.plugins, Health: probes{h.db, vault}, PublicURL: "https://frigg.example.com", FrontendURL: "https://app.example.com",
 		BackendKey: secret.NewText(backendKey), HealthKey: secret.NewText(healthKey), Now: clock, Log: log,

@@ -15,6 +15,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/outbound"
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 )
@@ -204,6 +205,8 @@ var idKinds = map[reflect.Type]idKind{
 	reflect.TypeFor[integration.ID]():          {"int_", "integration"},
 	reflect.TypeFor[integration.EventID]():     {"evt_", "event"},
 	reflect.TypeFor[job.ID]():                  {"job_", "job"},
+	reflect.TypeFor[outbound.EndpointID]():     {"whe_", "webhook endpoint"},
+	reflect.TypeFor[outbound.DeliveryID]():     {"whd_", "delivery"},
 }
 
 func validID(t reflect.Type, text string) bool {

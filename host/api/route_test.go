@@ -3,6 +3,7 @@ package api_test
 import (
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -103,6 +104,7 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 		rows[method+" /api/integrations/:id/actions"] = visit{path: record + "/actions", own: 200}
 		rows[method+" /api/integrations/:id/actions/:name/options"] = visit{path: record + "/actions/SYNC_NOW/options", own: 200}
 	}
+	maps.Copy(rows, endpointVisits(h, token))
 	var last []string
 	for _, r := range h.Routes() {
 		route := r.Method + " " + r.Path
@@ -226,7 +228,7 @@ func TestForeign_EveryRouteIs404(t *testing.T) {
 		if res.Code != want {
 			t.Errorf("%s: another user gets %d %s, want %d", route, res.Code, res.Body, want)
 		}
-		for _, id := range []string{"int_", "ent_", "cred_", "job_", vendorKey, vendorToken} {
+		for _, id := range []string{"int_", "ent_", "cred_", "job_", "whe_", "whd_", "fact_", "whsec_", vendorKey, vendorToken} {
 			if strings.Contains(res.Body.String(), id) {
 				t.Errorf("%s: another user sees %s…: %s", route, id, res.Body)
 			}

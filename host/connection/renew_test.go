@@ -326,7 +326,7 @@ func TestRenew_TokensOfAConnectionRemovedMeanwhileAreTakenBack(t *testing.T) {
 	r.vendor.set(func(v *vendor) {
 		v.before = func(grant string) {
 			if grant == "refresh_token" {
-				if _, err := r.db.RemoveEntity(context.Background(), r.mine.Owner, e); err != nil {
+				if _, err := r.db.RemoveEntity(context.Background(), r.mine.Owner, e, time.Now()); err != nil {
 					t.Error(err)
 				}
 			}

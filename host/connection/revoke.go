@@ -19,7 +19,7 @@ func (s *Service) DeauthorizeEntity(ctx context.Context, a account.Actor, id Ent
 	if err := a.Valid(); err != nil {
 		return err
 	}
-	last, err := s.store.RemoveEntity(ctx, a.Owner, id)
+	last, err := s.store.RemoveEntity(ctx, a.Owner, id, s.now())
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (s *Service) DeauthorizeCredential(ctx context.Context, a account.Actor, id
 	if err := a.Valid(); err != nil {
 		return err
 	}
-	gone, err := s.store.RemoveCredential(ctx, a.Owner, id)
+	gone, err := s.store.RemoveCredential(ctx, a.Owner, id, s.now())
 	if err != nil {
 		return err
 	}

@@ -47,10 +47,10 @@ type Store interface {
 
 	// RemoveEntity deletes an entity with its values, and its credential if that was its last, which is then returned.
 	// Returns fault.Conflict while an integration uses it.
-	RemoveEntity(ctx context.Context, o account.Owner, id EntityID) (*Credential, error)
+	RemoveEntity(ctx context.Context, o account.Owner, id EntityID, now time.Time) (*Credential, error)
 	// RemoveCredential deletes a credential with its entities and returns it. Returns fault.Conflict while an integration
 	// uses one of them.
-	RemoveCredential(ctx context.Context, o account.Owner, id CredentialID) (*Credential, error)
+	RemoveCredential(ctx context.Context, o account.Owner, id CredentialID, now time.Time) (*Credential, error)
 
 	// EntityValue returns a value of an entity's key-value store.
 	EntityValue(ctx context.Context, o account.Owner, id EntityID, key string) (json.RawMessage, error)

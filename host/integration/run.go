@@ -82,7 +82,7 @@ func (r *run) issue(at string, t secret.Text) string {
 func (r *run) call(export string) plugin.Call {
 	can := plugin.Capabilities{
 		HTTP: (*remote)(r), Module: (*remote)(r), Storage: (*storage)(r), Mapping: (*mapping)(r), Queue: (*queue)(r),
-		Integration: (*record)(r), Webhook: (*hooks)(r), Crypto: connection.NewCrypto(r.handles),
+		Integration: (*record)(r), Webhook: (*hooks)(r), Crypto: connection.NewCrypto(r.handles), Notify: (*notification)(r),
 	}
 	if r.s.Schedules != nil {
 		can.Schedule = (*schedules)(r)

@@ -8,6 +8,7 @@ import (
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/connection"
+	"github.com/frigg-host/frigg-host/host/event"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/journal"
 )
@@ -81,6 +82,10 @@ type Store interface {
 	// EnqueueFor enqueues work of an integration of the owner; existed is true when its UniqueKey waits already. Returns
 	// fault.Exhausted when maxWaiting jobs wait that guests of the record enqueued (those with a UniqueKey).
 	EnqueueFor(ctx context.Context, o account.Owner, id ID, n job.New, maxWaiting int) (jid job.ID, existed bool, err error)
+
+	// Notify writes down what a guest tells, f.Subject being its record, unless something was told with the same once. Returns
+	// fault.RateLimited when it told max things after since.
+	Notify(ctx context.Context, f *event.Fact, once string, max int, since time.Time) error
 }
 
 // Settled is what a finished try changes on its record, in the act that settles the job (job.Settlement.With).

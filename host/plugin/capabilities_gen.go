@@ -76,6 +76,12 @@ type CryptoCapability interface {
 	HMACVerify(context.Context, abi.HMACVerify) (abi.HMACVerdict, error)
 }
 
+// NotifyCapability: Tells the embedding product that something happened.
+type NotifyCapability interface {
+	// Send: Sends. It becomes the fact `notify.NAME`, once for each call of a delivery however often that is tried.
+	Send(context.Context, abi.Notify) (abi.Empty, error)
+}
+
 // ScheduleCapability: Schedules of the integration record.
 type ScheduleCapability interface {
 	// Put: Creates or replaces.
@@ -123,6 +129,7 @@ type Capabilities struct {
 	Webhook     WebhookCapability
 	Run         RunCapability
 	Crypto      CryptoCapability
+	Notify      NotifyCapability
 	Schedule    ScheduleCapability
 	Process     ProcessCapability
 	Sync        SyncCapability
@@ -214,7 +221,10 @@ func (c Capabilities) Serve(ctx context.Context, capability, function string, re
 	case "crypto.jwt_verify":
 		return refuse(unsupported(capability, function))
 	case "notify.send":
-		return refuse(unsupported(capability, function))
+		if c.Notify == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Notify.Send)
 	case "schedule.put":
 		if c.Schedule == nil {
 			return refuse(notGranted(capability))

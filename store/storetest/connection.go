@@ -105,11 +105,14 @@ func foreignConnection(t *testing.T, db *store.DB) {
 			_, err := db.CredentialByID(ctx, o, c.ID)
 			return err
 		},
-		"EntityByID":   func(ctx context.Context, o account.Owner) error { _, err := db.EntityByID(ctx, o, e.ID); return err },
-		"Connection":   func(ctx context.Context, o account.Owner) error { _, _, err := db.Connection(ctx, o, e.ID); return err },
-		"RemoveEntity": func(ctx context.Context, o account.Owner) error { _, err := db.RemoveEntity(ctx, o, e.ID); return err },
+		"EntityByID": func(ctx context.Context, o account.Owner) error { _, err := db.EntityByID(ctx, o, e.ID); return err },
+		"Connection": func(ctx context.Context, o account.Owner) error { _, _, err := db.Connection(ctx, o, e.ID); return err },
+		"RemoveEntity": func(ctx context.Context, o account.Owner) error {
+			_, err := db.RemoveEntity(ctx, o, e.ID, noon)
+			return err
+		},
 		"RemoveCredential": func(ctx context.Context, o account.Owner) error {
-			_, err := db.RemoveCredential(ctx, o, c.ID)
+			_, err := db.RemoveCredential(ctx, o, c.ID, noon)
 			return err
 		},
 		"EntityValue": func(ctx context.Context, o account.Owner) error {
@@ -414,17 +417,17 @@ func lastEntity(t *testing.T, db *store.DB) {
 	saved, err := db.CompleteAuthorization(t.Context(), c, []*connection.Entity{entityOf(c, "1"), entityOf(c, "2")}, noon)
 	must(t, err)
 	must(t, db.PutEntityValue(t.Context(), mine.Owner, saved[0].ID, "k", json.RawMessage(`1`), 1000, noon))
-	gone, err := db.RemoveEntity(t.Context(), mine.Owner, saved[0].ID)
+	gone, err := db.RemoveEntity(t.Context(), mine.Owner, saved[0].ID, noon)
 	must(t, err)
 	same(t, gone, nil)
-	gone, err = db.RemoveEntity(t.Context(), mine.Owner, saved[1].ID)
+	gone, err = db.RemoveEntity(t.Context(), mine.Owner, saved[1].ID, noon)
 	must(t, err)
 	same(t, gone, c)
 	_, err = db.CredentialByID(t.Context(), mine.Owner, c.ID)
 	isKind(t, err, fault.NotFound)
 
 	c, e := linked(t, db, mine, "3")
-	gone, err = db.RemoveCredential(t.Context(), mine.Owner, c.ID)
+	gone, err = db.RemoveCredential(t.Context(), mine.Owner, c.ID, noon)
 	must(t, err)
 	same(t, gone, c)
 	_, err = db.EntityByID(t.Context(), mine.Owner, e.ID)

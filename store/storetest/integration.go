@@ -473,7 +473,7 @@ func integrationWindow(t *testing.T, db *store.DB) {
 
 func integrationEntityInUse(t *testing.T, db *store.DB) {
 	in := created(t, db, ownerA)
-	if _, err := db.RemoveEntity(t.Context(), ownerA, in.Members[0].Entity); !fault.Is(err, fault.Conflict) {
+	if _, err := db.RemoveEntity(t.Context(), ownerA, in.Members[0].Entity, noon); !fault.Is(err, fault.Conflict) {
 		t.Errorf("removing an entity in use: %v, want conflict", err)
 	}
 	if _, err := db.EntityByID(t.Context(), ownerA, in.Members[0].Entity); err != nil {

@@ -1587,7 +1587,7 @@ export interface JWTClaims {
 export interface Notify {
   /** Declared in `notifications`. */
   name: string;
-  /** What. */
+  /** What, at most 16 KiB. It leaves the host: no personal data that is not needed there. */
   data?: any;
 }
 
@@ -1958,7 +1958,7 @@ export interface Capabilities {
   };
   /** Tells the embedding product that something happened. */
   notify: {
-    /** Sends. Reserved. */
+    /** Sends. It becomes the fact `notify.NAME`, once for each call of a delivery however often that is tried. */
     send: { request: Notify; response: Empty };
   };
   /** Schedules of the integration record. */

@@ -219,6 +219,11 @@ export const schedules = {
   },
 };
 
+/** Tells the embedding product something that the manifest's `notifications` declare: it becomes the event `notify.NAME`. */
+export async function notify(name: string, data?: unknown): Promise<void> {
+  await call("notify", "send", { name, data });
+}
+
 /** The record that the integration works for. */
 export const record = {
   update: (changes: IntegrationUpdate): Promise<Integration> => call("integration", "update", changes),

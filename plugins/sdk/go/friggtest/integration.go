@@ -31,6 +31,8 @@ type Integration struct {
 	Queue []Job
 	// Schedules are those that it made, by name; see Tick.
 	Schedules map[string]abi.SchedulePut
+	// Notified is what the integration told, as notify.NAME.
+	Notified []abi.Notify
 	// Vendors answer requests on a role's connection.
 	Vendors map[string]http.Handler
 
@@ -38,6 +40,7 @@ type Integration struct {
 	last      abi.EventInput
 	delivered int
 	enqueued  int  // by the call under way
+	told      int  // likewise
 	unbound   bool // the call under way has no record
 	keys      map[string]bool
 }
@@ -100,7 +103,7 @@ func (f *Integration) Retry() error {
 	f.t.Helper()
 	f.last.Delivery.Attempt++
 	f.last.Integration = f.Record
-	f.enqueued = 0
+	f.enqueued, f.told = 0, 0
 	_, err := run[abi.EventOutput](&f.Host, abi.ExportHandleEvent, f.last)
 	return err
 }
@@ -142,7 +145,7 @@ func Act[Out any](f *Integration, action string, input any) (Out, error) {
 	if err != nil {
 		return out, err
 	}
-	f.enqueued = 0
+	f.enqueued, f.told = 0, 0
 	f.delivered++ // an action is not repeated: whatever it enqueues is new
 	f.last = abi.EventInput{Delivery: abi.Delivery{ID: fmt.Sprintf("action_%d", f.delivered)}}
 	a, err := run[abi.ActionOutput](&f.Host, abi.ExportRunAction, abi.ActionInput{Action: action, Input: b, Integration: f.Record})
@@ -198,7 +201,7 @@ func (f *Integration) Route(name string, q abi.RouteInput) (abi.HTTPReply, error
 	}
 	f.unbound = q.Integration == nil
 	defer func() { f.unbound = false }()
-	f.enqueued = 0
+	f.enqueued, f.told = 0, 0
 	f.delivered++ // a request is not repeated: whatever it enqueues is new
 	f.last = abi.EventInput{Delivery: abi.Delivery{ID: fmt.Sprintf("route_%d", f.delivered)}}
 	return run[abi.HTTPReply](&f.Host, abi.ExportHandleRoute, q)
@@ -253,6 +256,8 @@ func (f *Integration) serveIntegration(capability, function string, request []by
 		return serve(request, f.deleteSchedule), true
 	case "schedule.list":
 		return serve(request, f.listSchedules), true
+	case "notify.send":
+		return serve(request, f.notify), true
 	case "integration.update":
 		return serve(request, f.update), true
 	case "webhook.endpoint":
@@ -332,6 +337,17 @@ func (f *Integration) enqueue(q abi.QueueEnqueue) (abi.QueueJob, error) {
 	f.keys[key] = true
 	f.Queue = append(f.Queue, Job{q.Event, q.Data, time.Duration(q.DelayMS) * time.Millisecond, key})
 	return abi.QueueJob{ID: key}, nil
+}
+
+// notify keeps what is new: a handler that runs again tells nothing twice.
+func (f *Integration) notify(q abi.Notify) (abi.Empty, error) {
+	f.told++
+	key := fmt.Sprintf("%s told %d", f.last.Delivery.ID, f.told)
+	if !f.keys[key] {
+		f.keys[key] = true
+		f.Notified = append(f.Notified, q)
+	}
+	return abi.Empty{}, nil
 }
 
 func (f *Integration) update(u abi.IntegrationUpdate) (abi.Integration, error) {

@@ -118,6 +118,21 @@ func Enqueue[T any](c *Call, event Event[T], data T, options ...EnqueueOption) e
 	return err
 }
 
+// Notification is the name of something that the integration tells, together with the type of its data; it must be declared in
+// the manifest's `notifications`.
+type Notification[T any] string
+
+// Notify tells the embedding product something. It becomes the event notify.NAME of the host's webhooks; a handler that runs
+// again tells nothing twice.
+func Notify[T any](c *Call, name Notification[T], data T) error {
+	b, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	_, err = wire.NotifySend(c.host, abi.Notify{Name: string(name), Data: b})
+	return err
+}
+
 // Sign returns the HMAC-SHA256 of message under a secret that the plugin knows by handle only.
 func (c *Call) Sign(secret frigg.Handle, message []byte) ([]byte, error) {
 	a, err := wire.CryptoHMACSign(c.host, abi.HMACSign{Secret: string(secret), Message: message})

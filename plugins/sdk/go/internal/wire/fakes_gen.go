@@ -86,6 +86,11 @@ func CryptoHMACVerify(h Host, r abi.HMACVerify) (abi.HMACVerdict, error) {
 	return call[abi.HMACVerdict](h, "crypto", "hmac_verify", r)
 }
 
+// NotifySend: Sends. It becomes the fact `notify.NAME`, once for each call of a delivery however often that is tried.
+func NotifySend(h Host, r abi.Notify) (abi.Empty, error) {
+	return call[abi.Empty](h, "notify", "send", r)
+}
+
 // SchedulePut: Creates or replaces.
 func SchedulePut(h Host, r abi.SchedulePut) (abi.Empty, error) {
 	return call[abi.Empty](h, "schedule", "put", r)

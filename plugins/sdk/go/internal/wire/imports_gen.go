@@ -132,6 +132,12 @@ func CryptoHMACVerify(_ Host, r abi.HMACVerify) (abi.HMACVerdict, error) {
 	return call[abi.HMACVerdict](cryptoHMACVerify, r)
 }
 
+//go:wasmimport frigg:host/notify send
+func notifySend(request uint64) uint64
+
+// NotifySend: Sends. It becomes the fact `notify.NAME`, once for each call of a delivery however often that is tried.
+func NotifySend(_ Host, r abi.Notify) (abi.Empty, error) { return call[abi.Empty](notifySend, r) }
+
 //go:wasmimport frigg:host/schedule put
 func schedulePut(request uint64) uint64
 
