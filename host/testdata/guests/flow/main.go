@@ -3,6 +3,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"time"
 
 	"github.com/frigg-host/frigg-host/host/testdata/guests/behave"
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/frigg"
@@ -13,6 +15,9 @@ import (
 
 // later is work that an order puts off.
 const later integration.Event[behave.Order] = "LATER"
+
+// ticked is the event of schedules.
+const ticked integration.Event[string] = "TICKED"
 
 func init() {
 	integration.OnCreate(func(c *integration.Call) error { return c.Storage().Put("created", c.Integration.ID) })
@@ -26,6 +31,9 @@ func init() {
 		})
 	}
 	integration.On(later, follow)
+	integration.OnTick(ticked, func(c *integration.Call, t integration.Tick[string]) error {
+		return c.Storage().Put("told", fmt.Sprint(t.Schedule, " ", t.At.Format(time.RFC3339), " ", t.Data))
+	})
 }
 
 func follow(c *integration.Call, o behave.Order) error {
@@ -61,6 +69,11 @@ func (g guest) Own(s behave.Step) (any, bool, error) {
 		return told, true, err
 	case "later":
 		return "enqueued", true, integration.Enqueue(g.Call, later, behave.Order{Steps: []behave.Step{{Do: s.Method, Text: s.Text}}})
+	case "schedule":
+		return "scheduled", true, integration.Schedule(g.Call, s.Text, ticked, integration.At(time.Unix(int64(s.Number), 0)), s.Method)
+	case "schedules":
+		all, err := g.Schedules()
+		return all, true, err
 	case "endpoint":
 		e, err := g.Webhook(s.Text)
 		if err != nil {
