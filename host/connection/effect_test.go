@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,14 +21,26 @@ import (
 type lossy struct {
 	*rig
 	entity connection.EntityID
-	acted  []string // bodies
-	keys   []string
-	quiet  bool
+	quiet  atomic.Bool
+
+	mu   sync.Mutex
+	said []said
+}
+
+// said is a request as it arrived.
+type said struct{ body, key string }
+
+// arrived are the requests so far.
+func (l *lossy) arrived() []said {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.said)
 }
 
 func newLossy(t *testing.T, change func(*abi.Manifest), exports ...string) *lossy {
 	t.Helper()
-	l := &lossy{rig: newRig(t), quiet: true}
+	l := &lossy{rig: newRig(t)}
+	l.quiet.Store(true)
 	m := l.vendor.changed(func(m *abi.Manifest) {
 		if change != nil {
 			change(m)
@@ -35,9 +50,10 @@ func newLossy(t *testing.T, change func(*abi.Manifest), exports ...string) *loss
 	l.catalog.plugins[m.Name].Exports = exports
 	l.vendor.handle("/api/lossy", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		l.acted = append(l.acted, string(body))
-		l.keys = append(l.keys, r.Header.Get("Idempotency-Key"))
-		if l.quiet {
+		l.mu.Lock()
+		l.said = append(l.said, said{string(body), r.Header.Get("Idempotency-Key")})
+		l.mu.Unlock()
+		if l.quiet.Load() {
 			panic(http.ErrAbortHandler)
 		}
 		w.WriteHeader(http.StatusCreated)
@@ -74,23 +90,23 @@ func TestEffect_WithoutAnAnswerIsNeverBlindlyRepeated(t *testing.T) {
 			h := &plugin.HostCall{Key: "k"}
 			_, err := l.send(h, c.method)
 			why, later := h.Doubt()
-			if err == nil || why == nil || later != c.later || !later && len(l.acted) != 1 {
-				t.Fatalf("%v; in doubt %v, later %v; it arrived %d times", err, why, later, len(l.acted))
+			if err == nil || why == nil || later != c.later || !later && len(l.arrived()) != 1 {
+				t.Fatalf("%v; in doubt %v, later %v; it arrived %d times", err, why, later, len(l.arrived()))
 			}
-			arrived := len(l.acted) // what may be repeated was, at once
-			l.quiet = false
+			arrived := len(l.arrived()) // what may be repeated was, at once
+			l.quiet.Store(false)
 			again := &plugin.HostCall{Key: "k", Unsure: l.clock.Now()}
 			_, err = l.send(again, c.method)
 			why, _ = again.Doubt()
-			if c.later && (err != nil || why != nil || len(l.acted) != arrived+1) {
-				t.Errorf("repeated: %v, %v, it arrived %d times", err, why, len(l.acted))
+			if c.later && (err != nil || why != nil || len(l.arrived()) != arrived+1) {
+				t.Errorf("repeated: %v, %v, it arrived %d times", err, why, len(l.arrived()))
 			}
-			if !c.later && (why == nil || len(l.acted) != 1) {
-				t.Errorf("sent blindly: %v, %v, it arrived %d times", err, why, len(l.acted))
+			if !c.later && (why == nil || len(l.arrived()) != 1) {
+				t.Errorf("sent blindly: %v, %v, it arrived %d times", err, why, len(l.arrived()))
 			}
-			for _, k := range l.keys {
-				if c.change != nil && c.later && k != "k" {
-					t.Errorf("the key was %q", k)
+			for _, r := range l.arrived() {
+				if c.change != nil && c.later && r.key != "k" {
+					t.Errorf("the key was %q", r.key)
 				}
 			}
 		})
@@ -104,8 +120,8 @@ func TestEffect_AKeyThatTheVendorHasForgottenIsNoKey(t *testing.T) {
 	})
 	h := &plugin.HostCall{Key: "k", Unsure: l.clock.Now().Add(-time.Hour)}
 	_, err := l.send(h, "POST")
-	if why, later := h.Doubt(); err == nil || why == nil || later || len(l.acted) != 0 {
-		t.Errorf("%v, %v, it arrived %d times", err, why, len(l.acted))
+	if why, later := h.Doubt(); err == nil || why == nil || later || len(l.arrived()) != 0 {
+		t.Errorf("%v, %v, it arrived %d times", err, why, len(l.arrived()))
 	}
 }
 
@@ -125,7 +141,7 @@ func TestEffect_TheModuleFindsOutWhatHappened(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLossy(t, nil, abi.ExportReconcileRequest)
-			l.quiet = false
+			l.quiet.Store(false)
 			var asked abi.ReconcileInput
 			l.guest.exports[abi.ExportReconcileRequest] = func(ctx context.Context, call plugin.Call) (any, error) {
 				if plugin.HostCallOf(ctx) != nil {
@@ -136,8 +152,8 @@ func TestEffect_TheModuleFindsOutWhatHappened(t *testing.T) {
 			h := &plugin.HostCall{Key: "k", Unsure: l.clock.Now()}
 			res, err := l.send(h, "POST")
 			why, later := h.Doubt()
-			if (why != nil) != c.doubt || c.doubt != later || (err != nil) != c.doubt || res.Status != c.status || len(l.acted) != c.times {
-				t.Errorf("%+v, %v; in doubt %v, later %v; it arrived %d times", res, err, why, later, len(l.acted))
+			if (why != nil) != c.doubt || c.doubt != later || (err != nil) != c.doubt || res.Status != c.status || len(l.arrived()) != c.times {
+				t.Errorf("%+v, %v; in doubt %v, later %v; it arrived %d times", res, err, why, later, len(l.arrived()))
 			}
 			if asked.IdempotencyKey != "k" || asked.Request.URL != "/lossy" || asked.SentAtMS != l.clock.Now().UnixMilli() {
 				t.Errorf("the module is asked %+v", asked)
@@ -158,7 +174,7 @@ func TestEffect_TheKeyCanGoIntoTheBody(t *testing.T) {
 	l := newLossy(t, func(m *abi.Manifest) {
 		m.API.Idempotency = &abi.Idempotency{Field: "request_id", Methods: []string{"POST"}}
 	})
-	l.quiet = false
+	l.quiet.Store(false)
 	if _, err := l.send(&plugin.HostCall{Key: "k"}, "POST"); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +182,7 @@ func TestEffect_TheKeyCanGoIntoTheBody(t *testing.T) {
 	if _, err := l.Send(plugin.WithHostCall(t.Context(), &plugin.HostCall{Key: "k"}), l.mine.Owner, l.entity, form, connection.CallOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if len(l.acted) != 2 || l.acted[0] != `{"n":1,"request_id":"k"}` || l.acted[1] != "a=b&request_id=k" {
-		t.Errorf("sent %q", l.acted)
+	if got := l.arrived(); len(got) != 2 || got[0].body != `{"n":1,"request_id":"k"}` || got[1].body != "a=b&request_id=k" {
+		t.Errorf("sent %q", got)
 	}
 }
