@@ -3,6 +3,7 @@
 package host
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -67,6 +68,11 @@ type Config struct {
 	Isolate string
 	// Workers is how many jobs run at once; zero is 8.
 	Workers int
+	// TenantJobs is how many jobs of one owner run at once, over all hosts on the database; zero is three quarters of Workers,
+	// so that nobody takes all of them with long jobs.
+	TenantJobs int
+	// ConnectionJobs is how many jobs that use one connected account run at once; zero is 4.
+	ConnectionJobs int
 	// GuestMemory bounds the bytes of memory that all guests together may take; zero is a quarter of the machine's memory,
 	// at least 1 GiB. A call counts with its limits, 192 MiB by default; one plugin has at most half.
 	GuestMemory uint64
@@ -123,6 +129,8 @@ func (c Config) orDefault() (Config, error) {
 		return c, fault.New(fault.Invalid, "host.New", "a data folder and a plugins folder must be given")
 	case c.Workers < 0:
 		return c, fault.New(fault.Invalid, "host.New", "%d jobs cannot run at once; leave the number of workers out, or give at least 1", c.Workers)
+	case c.TenantJobs < 0 || c.ConnectionJobs < 0:
+		return c, fault.New(fault.Invalid, "host.New", "caps of jobs that run at once must be at least 1; leave them out for the defaults")
 	case !slices.Contains([]string{"", IsolateNone, IsolateProcess}, c.Isolate):
 		return c, fault.New(fault.Invalid, "host.New", "guests cannot be isolated by %q; use %s or %s", c.Isolate, IsolateNone, IsolateProcess)
 	case c.PublicURL != "" && !isAddress(c.PublicURL):
@@ -144,6 +152,9 @@ func (c Config) orDefault() (Config, error) {
 	if c.Engine == "" {
 		c.Engine = guest.Native
 	}
+	c.Workers = cmp.Or(c.Workers, 8)
+	c.TenantJobs = cmp.Or(c.TenantJobs, max(1, c.Workers*3/4))
+	c.ConnectionJobs = cmp.Or(c.ConnectionJobs, 4)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

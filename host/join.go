@@ -70,7 +70,10 @@ func (h *Host) database(ctx context.Context) error {
 		}
 		h.later(lock.Close)
 	}
-	db, err := store.Open(ctx, store.Config{DSN: filepath.Join(h.cfg.DataDir, "frigg.db"), Log: h.cfg.Log, Shared: true})
+	db, err := store.Open(ctx, store.Config{
+		DSN: filepath.Join(h.cfg.DataDir, "frigg.db"), Log: h.cfg.Log, Shared: true,
+		Caps: store.Caps{Tenant: h.cfg.TenantJobs, Limit: h.cfg.ConnectionJobs},
+	})
 	if err != nil {
 		return err
 	}
@@ -183,7 +186,10 @@ func (h *Host) work(context.Context) error {
 		Store: h.db, Handlers: map[string]job.Handler{integration.JobDeliver: h.Integrations, outbound.JobDeliver: h.Outbound}, Now: h.cfg.Now, Log: h.cfg.Log,
 		Slots: h.cfg.Workers, Alone: true,
 	}
-	h.Jobs = &job.Service{Store: h.db, Now: h.cfg.Now, Wake: h.wake}
+	h.Jobs = &job.Service{
+		Store: h.db, Now: h.cfg.Now, Wake: h.wake, Stop: h.workers.Cancel,
+		TakesInput: func(kind string) bool { return kind == integration.JobDeliver },
+	}
 	h.handler = api.New(api.Config{
 		Accounts: h.Accounts, Connections: h.Connections, Integrations: h.Integrations,
 		Jobs: h.Jobs, Schedules: h.Schedules, Facts: h.Facts, Outbound: h.Outbound, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,

@@ -78,6 +78,26 @@ func (c secretColumn) Scan(v any) error {
 	return nil
 }
 
+// keys is a TEXT with a JSON list of texts, NULL when empty.
+func keys(v *[]string) keysColumn { return keysColumn{v} }
+
+type keysColumn struct{ v *[]string }
+
+func (c keysColumn) Value() (driver.Value, error) {
+	if len(*c.v) == 0 {
+		return nil, nil
+	}
+	return asJSON(*c.v).Value()
+}
+
+func (c keysColumn) Scan(v any) error {
+	if v == nil {
+		*c.v = nil
+		return nil
+	}
+	return asJSON(c.v).Scan(v)
+}
+
 // asJSON is a TEXT with the JSON of what v points to.
 func asJSON(v any) jsonColumn { return jsonColumn{v} }
 

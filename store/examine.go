@@ -26,10 +26,11 @@ func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
 	}
 	query := url.Values{"mode": {"ro"}, "_query_only": {"1"}, "_pragma": {"busy_timeout(10000)"}}
 	reads, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String())
-	if err == nil {
-		err = reads.PingContext(ctx)
-	}
 	if err != nil {
+		return nil, at(op, err, nil)
+	}
+	if err := reads.PingContext(ctx); err != nil {
+		reads.Close()
 		return nil, fault.New(fault.Unavailable, op, "the database file %s cannot be read", path).With(err)
 	}
 	reads.SetMaxOpenConns(readers)

@@ -162,7 +162,7 @@ func (db *DB) SaveIntegration(ctx context.Context, in *integration.Integration, 
 			return err
 		}
 		if was != in.Status && works(in.Status) {
-			if err := dueNow(tx, in.ID, in.UpdatedAt); err != nil {
+			if err := dueNow(tx, in.Owner, in.ID, in.UpdatedAt); err != nil {
 				return err
 			}
 		}
@@ -185,8 +185,9 @@ func (db *DB) AppendMessages(ctx context.Context, o account.Owner, id integratio
 }
 
 // dueNow lets jobs of a record that were put aside try again, and its schedules go on; jobs that failed keep their back-off.
-func dueNow(tx *Tx, id integration.ID, now time.Time) error {
-	_, err := tx.Exec(`UPDATE jobs SET run_at = $1 WHERE lane = $2 AND state = 'queued' AND attempt = 0 AND epoch > 0 AND NOT asleep AND run_at > $1`, micros(&now), string(id))
+func dueNow(tx *Tx, o account.Owner, id integration.ID, now time.Time) error {
+	_, err := tx.Exec(`UPDATE jobs SET run_at = $1, due = 1 WHERE owner = $2 AND lane = $3
+		AND state = 'queued' AND due = 0 AND attempt = 0 AND epoch > 0 AND NOT asleep`, micros(&now), o, string(id))
 	if err != nil {
 		return err
 	}
@@ -364,7 +365,7 @@ func (db *DB) ValueKeys(ctx context.Context, o account.Owner, id integration.ID,
 
 func (db *DB) EnqueueFor(ctx context.Context, o account.Owner, id integration.ID, n job.New, maxWaiting int) (jid job.ID, existed bool, err error) {
 	err = db.writeOwned(ctx, "store.EnqueueFor", o, id, func(tx *Tx) error {
-		waiting, err := One(tx, Value[int], `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE lane = $1 AND state = 'queued' AND unique_key IS NOT NULL LIMIT $2)`, n.Lane, maxWaiting)
+		waiting, err := One(tx, Value[int], `SELECT coalesce(max(keyed), 0) FROM lanes WHERE owner = $1 AND name = $2`, n.Owner, n.Lane)
 		if err != nil {
 			return err
 		}
@@ -431,7 +432,7 @@ func settleIntegration(tx *Tx, s *integration.Settled, now time.Time) error {
 		return err
 	}
 	if works(after.Status) {
-		if err := dueNow(tx, s.Integration, now); err != nil {
+		if err := dueNow(tx, s.Owner, s.Integration, now); err != nil {
 			return err
 		}
 	}

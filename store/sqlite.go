@@ -75,7 +75,7 @@ func openSQLite(ctx context.Context, cfg Config) (_ *DB, err error) {
 	}
 	return &DB{
 		writer: w, reads: reads, snapshots: make(chan struct{}, readers-1),
-		texts: statements{prepare: reads.PrepareContext}, lock: lock, cache: newCache(commits),
+		texts: statements{prepare: reads.PrepareContext}, lock: lock, cache: newCache(commits), caps: cfg.Caps.orUnbounded(),
 	}, nil
 }
 

@@ -27,6 +27,8 @@ type Config struct {
 	DSN string
 	// Log receives what an operator should know; nil discards it.
 	Log *slog.Logger
+	// Caps bound the jobs that run at once.
+	Caps Caps
 	// Shared lets several hosts open the file at the same time, each with Shared set. Otherwise a second one is refused.
 	Shared bool
 	// VFS names a file system that was registered with SQLite, in which DSN is then the path. Tests use it to fail as disks
@@ -42,6 +44,7 @@ type DB struct {
 	texts     statements    // prepared on reads
 	lock      *fileLock
 	cache     *cache // nil if it was opened to be looked at
+	caps      Caps
 
 	closing sync.Once
 	closed  error

@@ -70,7 +70,7 @@ func (db *DB) ReceiveEvent(ctx context.Context, e *integration.Event, then job.N
 		if existed = n == 0; existed {
 			return ownedBy(tx, e.Owner, e.Integration)
 		}
-		waiting, err := waitingIn(tx, then.Lane, maxWaiting)
+		waiting, err := waitingIn(tx, then.Owner, then.Lane)
 		if err != nil {
 			return err
 		}
@@ -87,9 +87,9 @@ func (db *DB) ReceiveEvent(ctx context.Context, e *integration.Event, then job.N
 	return existed, at("store.ReceiveEvent", err, noSuchIntegration)
 }
 
-// waitingIn counts the jobs that wait in a lane, up to most.
-func waitingIn(tx *Tx, lane string, most int) (int, error) {
-	return One(tx, Value[int], `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE lane = $1 AND state = 'queued' LIMIT $2)`, lane, most)
+// waitingIn counts the jobs that wait in a lane.
+func waitingIn(tx *Tx, o account.Owner, lane string) (int, error) {
+	return One(tx, Value[int], `SELECT coalesce(max(ready + later), 0) FROM lanes WHERE owner = $1 AND name = $2`, o, lane)
 }
 
 func (db *DB) AccountUsers(ctx context.Context, module, account, plugin, role string, after integration.ID, limit int) ([]integration.User, error) {
@@ -156,7 +156,7 @@ func putAppEvent(tx *Tx, e *integration.AppEvent, data string) (id integration.E
 
 // copyEvent gives an event of an application to a record, once. A record that is gone gets none.
 func copyEvent(tx *Tx, id integration.EventID, e *integration.AppEvent, c integration.Copy, bytes, maxWaiting int) error {
-	waiting, err := waitingIn(tx, c.Then.Lane, maxWaiting)
+	waiting, err := waitingIn(tx, c.Then.Owner, c.Then.Lane)
 	if err != nil {
 		return err
 	}

@@ -29,14 +29,16 @@ func (anyone) Authenticate(context.Context, secret.Text) (account.Actor, error) 
 // failing is a job room that fails.
 type failing struct{ err error }
 
-func (f failing) Jobs(context.Context, account.Actor, []job.State, job.ID, int) ([]*job.Job, error) {
+func (f failing) Find(context.Context, account.Actor, job.Filter) ([]*job.Job, error) {
 	if f.err == nil {
 		panic("planted cause")
 	}
 	return nil, f.err
 }
 
-func (failing) Replay(context.Context, account.Actor, job.ID) error { return nil }
+func (failing) Replay(context.Context, account.Actor, job.ID, job.ReplayOptions) error { return nil }
+
+func (failing) Cancel(context.Context, account.Actor, job.ID) error { return nil }
 
 var signedIn = map[string]string{"Authorization": "Bearer x"}
 

@@ -164,6 +164,8 @@ func TestLife_InFriggsOrder(t *testing.T) {
 	l.work()
 	jobs := decoded[api.JobList](t, l.does("GET", "/api/jobs?state=done&limit=1", ""))
 	l.does("POST", "/api/jobs/"+string(jobs.Jobs[0].ID)+"/replay", "")
+	l.does("POST", "/api/jobs/"+string(jobs.Jobs[0].ID)+"/cancel", "")
+	l.does("GET", "/api/jobs?lane="+string(made.ID)+"&kind=integration.deliver&limit=1", "")
 	l.does("GET", "/api/jobs?state=broken", "")
 	l.does("GET", "/api/jobs?limit=many", "")
 

@@ -96,6 +96,7 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 		"GET /api/v2/webhook-events":                               {path: "/api/v2/webhook-events", own: 200, foreign: 200, why: "lists what is the caller's"},
 		"GET /api/v2/webhook-events/:id":                           {path: event, own: 200},
 		"POST /api/v2/webhook-events/:id/replay":                   {path: event + "/replay", own: 202},
+		"POST /api/jobs/:id/cancel":                                {path: "/api/jobs/" + string(h.queuedJob(token)) + "/cancel", own: 202},
 		"DELETE /api/integrations/:id":                             {path: record, own: 201},
 		"DELETE /api/entities/:id":                                 {path: entity, own: 409},
 		"DELETE /api/credentials/:id":                              {path: "/api/credentials/" + string(many.CredentialID), own: 201},
@@ -119,22 +120,28 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 	return append(order, last...), rows
 }
 
-// deadJob makes a job of the token's user whose tries have all failed.
-func (h *house) deadJob(token string) job.ID {
+// queuedJob makes a job of the token's user that waits.
+func (h *house) queuedJob(token string) job.ID {
 	h.t.Helper()
-	actor := h.actor(token)
-	n := job.New{ID: job.NewID(), Owner: actor.Owner, Lane: "test", Kind: "test", Payload: []byte(`{}`), CreatedAt: h.now}
+	n := job.New{ID: job.NewID(), Owner: h.actor(token).Owner, Lane: "test", Kind: "test", Payload: []byte(`{}`), CreatedAt: h.now}
 	if _, _, err := h.db.Enqueue(h.t.Context(), n); err != nil {
 		h.t.Fatal(err)
 	}
+	return n.ID
+}
+
+// deadJob makes a job of the token's user whose tries have all failed.
+func (h *house) deadJob(token string) job.ID {
+	h.t.Helper()
+	id := h.queuedJob(token)
 	claimed, err := h.db.ClaimJobs(h.t.Context(), "test", h.now, h.now.Add(1), 10)
 	if err != nil || len(claimed) != 1 {
 		h.t.Fatalf("claimed %d jobs: %v", len(claimed), err)
 	}
-	if err := h.db.SettleJob(h.t.Context(), n.ID, claimed[0].Epoch, h.now, job.Settlement{State: job.Dead, Error: "on purpose"}); err != nil {
+	if err := h.db.SettleJob(h.t.Context(), id, claimed[0].Epoch, h.now, job.Settlement{State: job.Dead, Error: "on purpose"}); err != nil {
 		h.t.Fatal(err)
 	}
-	return n.ID
+	return id
 }
 
 // received is a webhook of a record that was worked off.

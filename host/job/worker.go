@@ -3,7 +3,6 @@ package job
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -13,28 +12,6 @@ import (
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/google/uuid"
 )
-
-// Handler works one job off. It may be called again for the same job, also after a try that went well and was not
-// recorded. ctx ends when the lease is lost or the workers stop.
-type Handler interface {
-	Work(ctx context.Context, j *Job) Outcome
-}
-
-// Outcome is what a handler says of a try.
-type Outcome struct {
-	// Err decides: nil is done; a fault that another try can mend is tried again; all else halts.
-	Err error
-	// Halt stops further tries whatever Err is.
-	Halt bool
-	// Park keeps the job until a person has decided; Err says what is asked. It goes before all else.
-	Park bool
-	// Until puts the job to sleep until then. The try does not count, and the deadline does not matter. It needs no Err.
-	Until time.Time
-	// Defer waits this long without counting the try, for reasons that lie outside of the job. It needs no Err.
-	Defer time.Duration
-	// With is committed together with what becomes of the job. With is called once that is known. Nil adds nothing.
-	With func(s Settlement) any
-}
 
 // Workers claim jobs and hand them to handlers.
 type Workers struct {
@@ -46,20 +23,31 @@ type Workers struct {
 	Slots int
 	// Lease is how long a claim lasts without a heartbeat; zero is 30 s.
 	Lease time.Duration
-	// Poll is how often due jobs are looked for without being woken; zero is 1 s.
+	// Poll is how often due jobs are looked for without being woken, and whether others canceled what runs here; zero is 1 s.
 	Poll time.Duration
-	// Retain is how long done jobs are kept, zero is 7 days; RetainFailed those that halted or died, zero is 90 days.
+	// Retain is how long done and canceled jobs are kept, zero is 7 days; RetainFailed those that failed, zero is 90 days.
 	Retain, RetainFailed time.Duration
 	// Alone says that no other host works on this database, so every lease found at start is of a dead process.
 	Alone bool
 
-	once sync.Once
-	wake chan struct{}
+	once  sync.Once
+	name  string
+	wake  chan struct{}
+	mu    sync.Mutex
+	holds map[ID]hold
+}
+
+// hold is a job that runs here.
+type hold struct {
+	epoch int64
+	end   context.CancelCauseFunc
 }
 
 func (w *Workers) init() {
 	w.once.Do(func() {
+		w.name = uuid.NewString()
 		w.wake = make(chan struct{}, 1)
+		w.holds = map[ID]hold{}
 		w.Slots = cmp.Or(w.Slots, 8)
 		w.Lease = cmp.Or(w.Lease, 30*time.Second)
 		w.Poll = cmp.Or(w.Poll, time.Second)
@@ -77,6 +65,15 @@ func (w *Workers) Wake() {
 	}
 }
 
+// Cancel tells a job that runs here, if it does, to stop. Its row says already that it is canceled.
+func (w *Workers) Cancel(id ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h, ok := w.holds[id]; ok {
+		h.end(errCanceled)
+	}
+}
+
 // Run works until ctx ends, then stops claiming and waits up to grace for running jobs; those that do not end are
 // cancelled, and handed back without counting the try. It returns nil after a clean stop.
 func (w *Workers) Run(ctx context.Context, grace time.Duration) error {
@@ -87,28 +84,29 @@ func (w *Workers) Run(ctx context.Context, grace time.Duration) error {
 		}
 		return err
 	}
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	var running sync.WaitGroup
-	defer running.Wait()
-	name := uuid.NewString()
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	var running, beat sync.WaitGroup
+	beat.Go(func() { w.heartbeat(work) })
+	defer beat.Wait()
+	defer stop(errStopped)
 	free := make(chan struct{}, w.Slots)
 	poll := time.NewTicker(w.Poll)
 	defer poll.Stop()
 	rounds := 0
 	for {
-		claimed := w.claim(ctx, name, w.Slots-len(free))
-		for _, j := range claimed {
+		for _, j := range w.claim(ctx, w.Slots-len(free)) {
 			free <- struct{}{}
+			leased := w.hold(work, j)
 			running.Go(func() {
-				w.work(work, j)
+				w.work(leased, j)
 				<-free
 				w.Wake()
 			})
 		}
 		select {
 		case <-ctx.Done():
-			return drain(&running, cancel, grace)
+			drain(&running, func() { stop(errStopped) }, grace)
+			return nil
 		case <-w.wake:
 		case <-poll.C:
 			if rounds++; rounds%int(max(1, w.Lease/w.Poll/2)) == 0 {
@@ -118,8 +116,8 @@ func (w *Workers) Run(ctx context.Context, grace time.Duration) error {
 	}
 }
 
-// drain waits for running jobs, and cancels them after grace.
-func drain(running *sync.WaitGroup, cancel context.CancelFunc, grace time.Duration) error {
+// drain waits for running jobs, and stops them after grace.
+func drain(running *sync.WaitGroup, stop func(), grace time.Duration) {
 	ended := make(chan struct{})
 	go func() { running.Wait(); close(ended) }()
 	timer := time.NewTimer(grace)
@@ -127,10 +125,9 @@ func drain(running *sync.WaitGroup, cancel context.CancelFunc, grace time.Durati
 	select {
 	case <-ended:
 	case <-timer.C:
-		cancel()
+		stop()
 		<-ended
 	}
-	return nil
 }
 
 // upkeep gives the jobs of dead workers to others and forgets old ones. It is a loop, not a start-up pass.
@@ -151,12 +148,12 @@ func (w *Workers) recover(ctx context.Context, all bool) error {
 	return err
 }
 
-func (w *Workers) claim(ctx context.Context, name string, n int) []*Job {
+func (w *Workers) claim(ctx context.Context, n int) []*Job {
 	if n <= 0 || ctx.Err() != nil {
 		return nil
 	}
 	now := w.Now()
-	jobs, err := w.Store.ClaimJobs(ctx, name, now, now.Add(w.Lease), n)
+	jobs, err := w.Store.ClaimJobs(ctx, w.name, now, now.Add(w.Lease), n)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.Log.Error("jobs could not be claimed", "op", "job.claim", "err", err)
@@ -167,21 +164,15 @@ func (w *Workers) claim(ctx context.Context, name string, n int) []*Job {
 }
 
 // work runs one claimed job and settles it.
-func (w *Workers) work(ctx context.Context, j *Job) {
+func (w *Workers) work(leased context.Context, j *Job) {
 	log := w.Log.With("owner", string(j.Owner), "job", string(j.ID), "op", j.Kind)
-	leased, lost := context.WithCancel(ctx)
-	defer lost()
-	var beat sync.WaitGroup
-	beat.Go(func() { w.heartbeat(leased, lost, j) })
 	outcome := w.try(leased, j)
-	handedBack := ctx.Err() != nil && outcome.Err != nil
-	lost()
-	beat.Wait()
-	s := w.settlement(j, outcome, handedBack)
+	s := settlement(j, outcome, context.Cause(leased), w.Now())
+	w.release(j)
 	if outcome.With != nil {
 		s.With = outcome.With(s)
 	}
-	err := w.Store.SettleJob(context.WithoutCancel(ctx), j.ID, j.Epoch, w.Now(), s)
+	err := w.Store.SettleJob(context.WithoutCancel(leased), j.ID, j.Epoch, w.Now(), s)
 	switch {
 	case err != nil:
 		log.Error("job could not be settled; it will be tried again when its lease ends", "err", err)
@@ -189,26 +180,12 @@ func (w *Workers) work(ctx context.Context, j *Job) {
 		log.Debug("job done", "attempt", j.Attempt)
 	case s.State == Queued:
 		log.Info("job will be tried again", "attempt", j.Attempt, "at", s.RunAt, "err", outcome.Err)
+	case s.State == Parked:
+		log.Warn("job needs a decision", "attempt", j.Attempt, "err", outcome.Err)
+	case s.State == Canceled:
+		log.Info("job canceled", "attempt", j.Attempt)
 	default:
 		log.Warn("job failed", "state", string(s.State), "attempt", j.Attempt, "err", outcome.Err)
-	}
-}
-
-// heartbeat keeps the lease until ctx ends, and calls lost when the claim is somebody else's.
-func (w *Workers) heartbeat(ctx context.Context, lost context.CancelFunc, j *Job) {
-	tick := time.NewTicker(w.Lease / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			err := w.Store.ExtendLease(ctx, j.ID, j.Epoch, w.Now().Add(w.Lease))
-			if fault.Is(err, fault.Conflict) {
-				lost()
-				return
-			}
-		}
 	}
 }
 
@@ -224,40 +201,4 @@ func (w *Workers) try(ctx context.Context, j *Job) (o Outcome) {
 		}
 	}()
 	return h.Work(ctx, j)
-}
-
-// settlement decides what becomes of a job.
-func (w *Workers) settlement(j *Job, o Outcome, handedBack bool) Settlement {
-	now := w.Now()
-	msg := ""
-	if o.Err != nil {
-		msg = fault.PublicMessage(o.Err)
-	}
-	switch {
-	case handedBack && (errors.Is(o.Err, context.Canceled) || fault.Is(o.Err, fault.Canceled)):
-		return Settlement{State: Queued, RunAt: now, Free: true, Error: "the host stopped"}
-	case o.Park:
-		return Settlement{State: Parked, Error: msg}
-	case !o.Until.IsZero():
-		return Settlement{State: Queued, RunAt: o.Until, Free: true, Asleep: true}
-	case o.Defer > 0:
-		return putAside(j, now, o.Defer, msg)
-	case o.Err == nil:
-		return Settlement{State: Done}
-	case o.Halt || !fault.Retryable(o.Err):
-		return Settlement{State: Halted, Error: msg}
-	case fault.Is(o.Err, fault.RateLimited):
-		return putAside(j, now, max(fault.RetryAfterOf(o.Err), time.Second), msg)
-	case j.Last():
-		return Settlement{State: Dead, Error: msg}
-	}
-	return Settlement{State: Queued, RunAt: now.Add(max(Backoff(j.Attempt), fault.RetryAfterOf(o.Err))), Error: msg}
-}
-
-// putAside lets a job wait without counting the try, until its deadline.
-func putAside(j *Job, now time.Time, wait time.Duration, msg string) Settlement {
-	if now.After(j.Deadline) {
-		return Settlement{State: Dead, Error: cmp.Or(msg, "it could not be worked off in time")}
-	}
-	return Settlement{State: Queued, RunAt: now.Add(wait), Free: true, Error: msg}
 }

@@ -143,13 +143,8 @@ func lostClaim(t *testing.T, db *store.DB) {
 		t.Fatalf("recovered %d, %v", n, err)
 	}
 	current := claim(t, db, 1)[0]
-	for name, err := range map[string]error{
-		"settle": db.SettleJob(t.Context(), old.ID, old.Epoch, noon, job.Settlement{State: job.Done}),
-		"extend": db.ExtendLease(t.Context(), old.ID, old.Epoch, noon.Add(time.Hour)),
-	} {
-		if !fault.Is(err, fault.Conflict) {
-			t.Errorf("%s with a lost claim: %v, want a conflict", name, err)
-		}
+	if err := db.SettleJob(t.Context(), old.ID, old.Epoch, noon, job.Settlement{State: job.Done}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("settled with a lost claim: %v, want a conflict", err)
 	}
 	settle(t, db, current, job.Settlement{State: job.Done})
 }
@@ -179,12 +174,12 @@ func freeTry(t *testing.T, db *store.DB) {
 
 func replayDead(t *testing.T, db *store.DB) {
 	id := enqueue(t, db, job.New{Lane: "a"})
-	if err := db.ReplayJob(t.Context(), "usr_a", id, noon); !fault.Is(err, fault.Conflict) {
+	if err := db.ReplayJob(t.Context(), "usr_a", id, noon, job.ReplayOptions{From: job.Start}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("replay of a queued job: %v, want a conflict", err)
 	}
 	settle(t, db, claim(t, db, 1)[0], job.Settlement{State: job.Dead, Error: "no"})
 	for _, foreign := range []account.Owner{"usr_b", ""} {
-		if err := db.ReplayJob(t.Context(), foreign, id, noon); !fault.Is(err, fault.NotFound) {
+		if err := db.ReplayJob(t.Context(), foreign, id, noon, job.ReplayOptions{From: job.Start}); !fault.Is(err, fault.NotFound) {
 			t.Errorf("replay by %q: %v, want not found", foreign, err)
 		}
 		if _, err := db.JobByID(t.Context(), foreign, id); !fault.Is(err, fault.NotFound) {
@@ -194,7 +189,7 @@ func replayDead(t *testing.T, db *store.DB) {
 			t.Errorf("list by %q: %v, %v", foreign, ids(jobs), err)
 		}
 	}
-	if err := db.ReplayJob(t.Context(), "usr_a", id, noon); err != nil {
+	if err := db.ReplayJob(t.Context(), "usr_a", id, noon, job.ReplayOptions{From: job.Start}); err != nil {
 		t.Fatal(err)
 	}
 	if again := claim(t, db, 1); len(again) != 1 || again[0].ID != id {
@@ -282,8 +277,7 @@ func futureNotDue(t *testing.T, db *store.DB) {
 	if jobs := claim(t, db, 1); len(jobs) != 0 {
 		t.Errorf("claimed %v before its time", ids(jobs))
 	}
-	next, err := db.NextDue(t.Context())
-	if err != nil || !next.Equal(noon.Add(time.Second)) {
-		t.Errorf("next due %v, %v", next, err)
+	if jobs, err := db.ClaimJobs(t.Context(), "w", noon.Add(time.Second), noon.Add(time.Minute), 1); err != nil || len(jobs) != 1 {
+		t.Errorf("claimed %v when its time has come, %v", ids(jobs), err)
 	}
 }
