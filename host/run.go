@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
-	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
 const (
@@ -73,7 +72,7 @@ func (h *Host) purge(ctx context.Context) {
 		_, tokens := h.Accounts.PurgeExpired(ctx)
 		_, events := h.Integrations.Prune(ctx)
 		_, facts := h.Facts.Prune(ctx)
-		_, modules := h.registry.Prune(ctx, func(plugin.Digest) bool { return false }) // work runs on the version that serves
+		_, modules := h.registry.Prune(ctx)
 		if err := errors.Join(tokens, events, facts, h.Outbound.Prune(ctx), modules); err != nil && ctx.Err() == nil {
 			h.cfg.Log.Error("what has expired could not be removed", "op", "host.purge", "err", err)
 		}

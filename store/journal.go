@@ -33,12 +33,12 @@ func appendJournal(tx *Tx, r *journal.Run, c *journal.Chunk, restart bool) error
 			return err
 		}
 	}
-	seq, err := One(tx, Value[int], `INSERT INTO runs (job_id, owner, integration_id, event, plugin, version, digest, generation, chunks, entries, bytes, doubt, started_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13)
+	seq, err := One(tx, Value[int], `INSERT INTO runs (job_id, owner, integration_id, event, plugin, version, digest, generation, chunks, entries, bytes, doubt, modules, started_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, $12, $13, $14)
 		ON CONFLICT (job_id) DO UPDATE SET plugin = excluded.plugin, version = excluded.version, digest = excluded.digest, generation = excluded.generation,
-			chunks = runs.chunks + 1, entries = runs.entries + excluded.entries, bytes = runs.bytes + excluded.bytes, doubt = excluded.doubt, updated_at = excluded.updated_at
+			chunks = runs.chunks + 1, entries = runs.entries + excluded.entries, bytes = runs.bytes + excluded.bytes, doubt = excluded.doubt, modules = excluded.modules, updated_at = excluded.updated_at
 		RETURNING chunks`,
-		r.ID, r.Owner, r.Integration, r.Event, r.Plugin, r.Version, r.Digest, r.Generation, c.Entries, c.Bytes, optional(&r.Doubt),
+		r.ID, r.Owner, r.Integration, r.Event, r.Plugin, r.Version, r.Digest, r.Generation, c.Entries, c.Bytes, optional(&r.Doubt), asJSON(r.Modules),
 		micros(&r.StartedAt), micros(&r.UpdatedAt))
 	if err != nil {
 		return err
@@ -90,12 +90,12 @@ func (db *DB) JournalOf(ctx context.Context, o account.Owner, id job.ID) (chunks
 	return chunks, blobs, at("store.JournalOf", err, nil)
 }
 
-const runColumns = `r.job_id, r.owner, r.integration_id, r.event, r.plugin, r.version, r.digest, r.generation, r.entries, r.bytes, r.doubt, r.started_at, r.updated_at,
+const runColumns = `r.job_id, r.owner, r.integration_id, r.event, r.plugin, r.version, r.digest, r.generation, r.entries, r.bytes, r.doubt, r.modules, r.started_at, r.updated_at,
 	j.state, j.attempt, j.last_error, j.run_at, j.created_at, j.finished_at`
 
 func scanRun(row Row) (*journal.Run, error) {
 	r := new(journal.Run)
-	return r, row.Scan(&r.ID, &r.Owner, &r.Integration, &r.Event, &r.Plugin, &r.Version, &r.Digest, &r.Generation, &r.Entries, &r.Bytes, optional(&r.Doubt),
+	return r, row.Scan(&r.ID, &r.Owner, &r.Integration, &r.Event, &r.Plugin, &r.Version, &r.Digest, &r.Generation, &r.Entries, &r.Bytes, optional(&r.Doubt), asJSON(&r.Modules),
 		micros(&r.StartedAt), micros(&r.UpdatedAt), &r.State, &r.Attempt, optional(&r.LastError), micros(&r.RunAt), micros(&r.CreatedAt), micros(&r.EndedAt))
 }
 
@@ -121,8 +121,9 @@ func (db *DB) RunsOf(ctx context.Context, plugin string, limit int) ([]*journal.
 	return runs, at("store.RunsOf", err, nil)
 }
 
-func (db *DB) RunningDigests(ctx context.Context) ([]plugin.Digest, error) {
-	all, err := Many(db.reader(ctx), Value[plugin.Digest], `SELECT DISTINCT r.digest FROM runs AS r JOIN jobs AS j ON j.id = r.job_id
-		WHERE j.state IN ('queued', 'running', 'parked')`)
-	return all, at("store.RunningDigests", err, nil)
+func (db *DB) PluginsInUse(ctx context.Context) ([]plugin.Digest, error) {
+	const underWay = ` JOIN jobs AS j ON j.id = r.job_id WHERE j.state IN ('queued', 'running', 'parked')`
+	all, err := Many(db.reader(ctx), Value[plugin.Digest], `SELECT r.digest FROM runs AS r`+underWay+`
+		UNION SELECT m.value FROM runs AS r, json_each(r.modules) AS m`+underWay)
+	return all, at("store.PluginsInUse", err, nil)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -35,6 +36,9 @@ func (f *frame) Pin(d plugin.Digest) plugin.Digest {
 		return was
 	}
 	_ = f.r.write(&record{Kind: kindPin, Path: f.path, Digest: d})
+	if !slices.Contains(f.r.run.Modules, d) {
+		f.r.run.Modules = append(f.r.run.Modules, d)
+	}
 	return d
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
 // Service is what workers and people do with the records of runs.
@@ -32,7 +33,7 @@ func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microseco
 func (s *Service) Open(ctx context.Context, j *job.Job, integration, event string) (*Recorder, error) {
 	r := &Recorder{
 		store: s.Store, now: s.now, entropy: s.Entropy, committed: s.Committed, job: j,
-		run: Run{ID: j.ID, Owner: j.Owner, Integration: integration, Event: event, StartedAt: s.now()},
+		run: Run{ID: j.ID, Owner: j.Owner, Integration: integration, Event: event, StartedAt: s.now(), Modules: []plugin.Digest{}},
 	}
 	if r.entropy == nil {
 		r.entropy = rand.Reader
@@ -45,6 +46,11 @@ func (s *Service) Open(ctx context.Context, j *job.Job, integration, event strin
 		return nil, err
 	}
 	r.log, r.size = *log, size
+	for _, t := range log.Tries {
+		for _, d := range t.pins {
+			r.run.Modules = append(r.run.Modules, d)
+		}
+	}
 	if t := log.Last(); t != nil {
 		r.run.Generation, r.entries = t.Start.Generation, len(t.Entries)
 	}

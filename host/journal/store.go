@@ -18,9 +18,10 @@ type Run struct {
 	Plugin      string
 	Version     string
 	Digest      plugin.Digest
-	Generation  int // checkpoints so far
-	Entries     int // host calls on record
-	Bytes       int // of the log, packed
+	Generation  int             // checkpoints so far
+	Entries     int             // host calls on record
+	Bytes       int             // of the log, packed
+	Modules     []plugin.Digest // that answered host calls
 	Doubt       Path
 	StartedAt   time.Time
 	UpdatedAt   time.Time
@@ -58,6 +59,4 @@ type Store interface {
 	Runs(ctx context.Context, o account.Owner, f Filter, limit int) ([]*Run, error)
 	// RunsOf lists the newest runs of a plugin that ended well, of all owners: for an operator who compares versions.
 	RunsOf(ctx context.Context, plugin string, limit int) ([]*Run, error)
-	// RunningDigests are the versions with which runs that have not ended began.
-	RunningDigests(ctx context.Context) ([]plugin.Digest, error)
 }

@@ -275,9 +275,9 @@ func (r *Registry) inspect(p *Plugin) (*Inspection, error) {
 }
 
 // Prune removes the bytes of versions that nobody needs, and returns how many. Kept is what serves, lies in the folder, was
-// the last to be granted under its name, or is in use. A version goes when two calls in a row found it so: let time pass
+// the last to be granted under its name, or what work that has not ended began with. A version goes when two calls in a row found it so: let time pass
 // between them in which the work that began on it can end. Before the first Rescan nothing is removed.
-func (r *Registry) Prune(ctx context.Context, inUse func(Digest) bool) (int, error) {
+func (r *Registry) Prune(ctx context.Context) (int, error) {
 	r.scan.Lock()
 	defer r.scan.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -287,9 +287,13 @@ func (r *Registry) Prune(ctx context.Context, inUse func(Digest) bool) (int, err
 	if v.grants == nil {
 		return 0, nil
 	}
-	needed, idle := v.needed(), map[Digest]bool{}
+	needed, err := r.neededNow(ctx, v)
+	if err != nil {
+		return 0, err
+	}
+	idle := map[Digest]bool{}
 	n, err := r.modules.prune(func(d Digest) bool {
-		if needed[d] || inUse(d) {
+		if needed[d] {
 			return true
 		}
 		if r.idle[d] {
@@ -303,6 +307,16 @@ func (r *Registry) Prune(ctx context.Context, inUse func(Digest) bool) (int, err
 	clear(r.versions)
 	r.mu.Unlock()
 	return n, fault.Wrap(err, fault.Internal, "plugin.Prune", "an old module cannot be removed")
+}
+
+// neededNow are the versions that an operator would miss, and those that work under way would.
+func (r *Registry) neededNow(ctx context.Context, v *view) (map[Digest]bool, error) {
+	inUse, err := r.cfg.Store.PluginsInUse(ctx)
+	needed := v.needed()
+	for _, d := range inUse {
+		needed[d] = true
+	}
+	return needed, err
 }
 
 // needed are the versions that an operator would miss.

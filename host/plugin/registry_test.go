@@ -33,6 +33,7 @@ type rig struct {
 	dir      string
 	data     string
 	db       *store.DB
+	working  *working
 	loader   *loader
 	log      *lockedBuffer
 	now      time.Time
@@ -54,7 +55,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	r.db = db
+	r.db, r.working = db, &working{DB: db}
 	r.start()
 	return r
 }
@@ -63,7 +64,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) start() {
 	r.t.Helper()
 	registry, err := plugin.NewRegistry(plugin.RegistryConfig{
-		Dir: r.dir, DataDir: r.data, Store: r.db, Loader: r.loader, Dev: r.dev, Granted: r.granted,
+		Dir: r.dir, DataDir: r.data, Store: r.working, Loader: r.loader, Dev: r.dev, Granted: r.granted,
 		Now: func() time.Time { return r.now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	})
 	if err != nil {
@@ -504,10 +505,19 @@ func TestRescan_ARemovedFileStopsNewCallsAndKeepsTheVersion(t *testing.T) {
 	}
 }
 
+// working is a store in which work goes on that began with these versions.
+type working struct {
+	*store.DB
+	inUse []plugin.Digest
+}
+
+func (w *working) PluginsInUse(context.Context) ([]plugin.Digest, error) { return w.inUse, nil }
+
 // prune calls Prune and wants it to remove this many.
 func (r *rig) prune(want int, inUse ...plugin.Digest) {
 	r.t.Helper()
-	n, err := r.registry.Prune(r.t.Context(), func(d plugin.Digest) bool { return slices.Contains(inUse, d) })
+	r.working.inUse = inUse
+	n, err := r.registry.Prune(r.t.Context())
 	if n != want || err != nil {
 		r.t.Errorf("removed %d and %v, want %d", n, err, want)
 	}

@@ -63,16 +63,20 @@ func (r *Registry) retire(ctx context.Context, v *view) {
 			}
 		}
 	}
-	r.discard(v, now)
+	r.discard(ctx, v, now)
 }
 
 // discard removes the bytes of versions that were followed by many others. Prune removes the rest.
-func (r *Registry) discard(v *view, now time.Time) {
+func (r *Registry) discard(ctx context.Context, v *view, now time.Time) {
 	var needed map[Digest]bool
 	for name, past := range r.past {
 		for len(past) > keptBytes && now.Sub(past[0].at) >= r.cfg.Linger {
 			if needed == nil {
-				needed = v.needed()
+				var err error
+				if needed, err = r.neededNow(ctx, v); err != nil {
+					r.cfg.Log.Error("old modules are kept: what is in use cannot be read", "op", "plugin.discard", "err", fault.PublicMessage(err))
+					return
+				}
 			}
 			d := past[0].digest
 			past = past[1:]

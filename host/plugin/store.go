@@ -15,6 +15,9 @@ type Store interface {
 	// PluginRevoked forgets all grants under a name, and returns how many.
 	PluginRevoked(ctx context.Context, name string) (int, error)
 
+	// PluginsInUse returns the versions with which work began that has not ended.
+	PluginsInUse(ctx context.Context) ([]Digest, error)
+
 	// PluginInstalls returns which version serves under each name.
 	PluginInstalls(ctx context.Context) ([]*Install, error)
 	// PluginInstalled saves that a version serves from now on, and, unless it is nil, the grant that was carried over.

@@ -13,6 +13,7 @@ CREATE TABLE runs (
 	entries        INTEGER NOT NULL,
 	bytes          INTEGER NOT NULL,
 	doubt          TEXT,
+	modules        TEXT NOT NULL,
 	started_at     INTEGER NOT NULL,
 	updated_at     INTEGER NOT NULL
 ) STRICT;
