@@ -1,6 +1,6 @@
 # frigg-host. `make` alone says what there is.
 GO          ?= go
-PLUGINS     := gitea stripe caldav tidepool stripe-gitea tidepool-welcome
+PLUGINS     := gitea stripe caldav tidepool stripe-gitea tidepool-welcome tidepool-twin
 SCRIPTS     := tidepool-deals
 WASM        := $(PLUGINS:%=build/plugins/%.wasm) $(SCRIPTS:%=build/plugins/%.wasm)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2

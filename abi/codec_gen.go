@@ -2212,11 +2212,8 @@ func (m *WriteBatchOutput) readFrom(s *scanner) {
 		case "results":
 			s.once(&seen, 0)
 			readList(s, &m.Results, func(s *scanner, v *RecordResult) { v.readFrom(s) })
-		case "stopped":
-			s.once(&seen, 1)
-			readPointer(s, &m.Stopped, (*Fault).readFrom)
 		default:
-			s.unknown(name, "results", "stopped")
+			s.unknown(name, "results")
 		}
 	}
 }
@@ -2224,7 +2221,7 @@ func (m *WriteBatchOutput) readFrom(s *scanner) {
 // AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
 // was, if a raw value in it is not JSON.
 func (m WriteBatchOutput) AppendJSON(b []byte) ([]byte, bool) {
-	w := writer{b: slices.Grow(b, 80)}
+	w := writer{b: slices.Grow(b, 56)}
 	if m.writeTo(&w); w.bad {
 		return b, false
 	}
@@ -2235,10 +2232,6 @@ func (m *WriteBatchOutput) writeTo(w *writer) {
 	w.b = append(w.b, '{')
 	w.name(`"results":`)
 	writeList(w, m.Results, func(w *writer, v RecordResult) { v.writeTo(w) })
-	if m.Stopped != nil {
-		w.name(`"stopped":`)
-		m.Stopped.writeTo(w)
-	}
 	w.b = append(w.b, '}')
 }
 

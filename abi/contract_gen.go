@@ -1323,7 +1323,7 @@ type SyncRecord struct {
 	Deleted    bool            `json:"deleted,omitempty"` // It is gone.
 }
 
-// WriteBatchInput: Records to write. A batch may come again after a failure or a crash, with the same records and keys.
+// WriteBatchInput: Records to write, as a durable run: after a failure or a crash the same batch comes again, and what was done then is not done again.
 type WriteBatchInput struct {
 	Sync        string        `json:"sync"`        // As declared.
 	Side        SyncSide      `json:"side"`        // Where to write.
@@ -1343,8 +1343,7 @@ type RecordWrite struct {
 
 // WriteBatchOutput: What became of the records.
 type WriteBatchOutput struct {
-	Results []RecordResult `json:"results"`           // One for each record that was tried.
-	Stopped *Fault         `json:"stopped,omitempty"` // Why the records without a result were certainly not written, such as a rate limit; they come again. When the outcome of a write is not known, answer a fault for the whole batch instead.
+	Results []RecordResult `json:"results"` // One for each record.
 }
 
 // RecordResult: What became of one record.

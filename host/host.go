@@ -27,6 +27,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/schedule"
 	"github.com/frigg-host/frigg-host/host/secret"
+	"github.com/frigg-host/frigg-host/host/syncs"
 	"github.com/frigg-host/frigg-host/store"
 )
 
@@ -104,6 +105,7 @@ type Host struct {
 	Runs         *journal.Service
 	Facts        *event.Service
 	Outbound     *outbound.Service
+	Syncs        *syncs.Service
 	// KeyCreated is the path of the key file if this start made one: the operator must be told.
 	KeyCreated string
 

@@ -24,6 +24,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/schedule"
 	"github.com/frigg-host/frigg-host/host/secret"
+	"github.com/frigg-host/frigg-host/host/syncs"
 	"github.com/frigg-host/frigg-host/store"
 )
 
@@ -139,6 +140,8 @@ func (h *Host) plugins(ctx context.Context) error {
 		Store: h.db, Plugins: h.registry, Integrations: h.Integrations, Now: h.cfg.Now, Log: h.cfg.Log, Enqueued: h.wake,
 	}
 	h.Integrations.Schedules = h.Schedules
+	h.Syncs = &syncs.Service{Store: h.db, Integrations: h.Integrations, Vault: h.vault, Now: h.cfg.Now, Log: h.cfg.Log, Wake: h.wake}
+	h.Integrations.Syncs = h.Syncs.Capabilities
 	return h.registry.Start(ctx)
 }
 
@@ -183,7 +186,11 @@ func (h *Host) work(context.Context) error {
 		PlainHTTP: len(h.cfg.AllowPrivate) > 0, Slots: (h.cfg.Workers + 1) / 2,
 	}
 	h.workers = &job.Workers{
-		Store: h.db, Handlers: map[string]job.Handler{integration.JobDeliver: h.Integrations, outbound.JobDeliver: h.Outbound}, Now: h.cfg.Now, Log: h.cfg.Log,
+		Store: h.db, Handlers: map[string]job.Handler{
+			integration.JobDeliver: h.Integrations, outbound.JobDeliver: h.Outbound,
+			syncs.JobFetch: h.Syncs, syncs.JobWrite: h.Syncs, syncs.JobStart: h.Syncs,
+		},
+		Now: h.cfg.Now, Log: h.cfg.Log,
 		Slots: h.cfg.Workers, Alone: true,
 	}
 	h.Jobs = &job.Service{
@@ -192,7 +199,7 @@ func (h *Host) work(context.Context) error {
 	}
 	h.handler = api.New(api.Config{
 		Accounts: h.Accounts, Connections: h.Connections, Integrations: h.Integrations,
-		Jobs: h.Jobs, Schedules: h.Schedules, Facts: h.Facts, Outbound: h.Outbound, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,
+		Jobs: h.Jobs, Schedules: h.Schedules, Syncs: h.Syncs, Facts: h.Facts, Outbound: h.Outbound, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,
 		BackendKey: h.cfg.BackendKey, ClosedSignUp: h.cfg.ClosedSignUp, HealthKey: h.cfg.HealthKey, AllowedOrigins: h.cfg.AllowedOrigins, TrustedProxies: h.cfg.TrustedProxies,
 		Now: h.cfg.Now, Log: h.cfg.Log,
 	})

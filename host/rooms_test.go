@@ -47,6 +47,7 @@ var walls = []wall{
 	{"host/journal", []string{root + "host/guest", root + "host/connection", root + "host/integration", root + "host/requester", root + "store", "net/url", "database/sql", wazero, echo}, "a record is kept alike, whatever a host call means"},
 	{"host/integration", []string{root + "host/guest", root + "host/requester", root + "host/api", root + "store", wazero, extism, "database/sql", echo}, "the domain runs on any engine, database and web framework"},
 	{"host/schedule", []string{root + "host/guest", root + "host/requester", root + "host/secret", root + "host/api", root + "store", "net/http", wazero, extism, "database/sql", echo}, "time starts work and knows nothing of how it is done"},
+	{"host/syncs", []string{root + "host/connection", root + "host/guest", root + "host/requester", root + "host/api", root + "store", "net/http", wazero, extism, "database/sql", echo}, "what keeps records in step knows no account's token and no vendor"},
 	{"host/api", []string{root + "host/guest", root + "host/requester", root + "store", wazero, extism, "database/sql", sqlite}, "the edge decodes, calls one method and encodes"},
 	{"host/demo", []string{root + "..."}, "the demo vendor is somebody else's service"},
 	{"host/sim", []string{root + "..."}, "the judge sees a host from outside"},

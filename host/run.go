@@ -64,7 +64,7 @@ func (h *Host) Run(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
-// purge removes expired tokens, old events and modules that no plugin is made of any more from time to time.
+// purge removes expired tokens, old events and processes, and modules that no plugin is made of any more from time to time.
 func (h *Host) purge(ctx context.Context) {
 	tick := time.NewTicker(purgeTime)
 	defer tick.Stop()
@@ -72,8 +72,9 @@ func (h *Host) purge(ctx context.Context) {
 		_, tokens := h.Accounts.PurgeExpired(ctx)
 		_, events := h.Integrations.Prune(ctx)
 		_, facts := h.Facts.Prune(ctx)
+		_, processes := h.Syncs.Prune(ctx)
 		_, modules := h.registry.Prune(ctx)
-		if err := errors.Join(tokens, events, facts, h.Outbound.Prune(ctx), modules); err != nil && ctx.Err() == nil {
+		if err := errors.Join(tokens, events, facts, processes, h.Outbound.Prune(ctx), modules); err != nil && ctx.Err() == nil {
 			h.cfg.Log.Error("what has expired could not be removed", "op", "host.purge", "err", err)
 		}
 		select {

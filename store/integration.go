@@ -14,6 +14,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/outbound"
+	"github.com/frigg-host/frigg-host/host/syncs"
 )
 
 var _ integration.Store = (*DB)(nil)
@@ -184,9 +185,12 @@ func (db *DB) AppendMessages(ctx context.Context, o account.Owner, id integratio
 	return db.writeOwned(ctx, "store.AppendMessages", o, id, func(tx *Tx) error { return addMessages(tx, id, messages) })
 }
 
+// inLanes chooses jobs of the lane of a record, $3, and of those below it.
+const inLanes = `(lane = $3 OR lane > $3 || '/' AND lane < $3 || '0')`
+
 // dueNow lets jobs of a record that were put aside try again, and its schedules go on; jobs that failed keep their back-off.
 func dueNow(tx *Tx, o account.Owner, id integration.ID, now time.Time) error {
-	_, err := tx.Exec(`UPDATE jobs SET run_at = $1, due = 1 WHERE owner = $2 AND lane = $3
+	_, err := tx.Exec(`UPDATE jobs SET run_at = $1, due = 1 WHERE owner = $2 AND `+inLanes+`
 		AND state = 'queued' AND due = 0 AND attempt = 0 AND epoch > 0 AND NOT asleep`, micros(&now), o, string(id))
 	if err != nil {
 		return err
@@ -386,6 +390,8 @@ func settleWith(tx *Tx, with any, now time.Time) error {
 		return settleIntegration(tx, w, now)
 	case *outbound.Settled:
 		return settleDelivery(tx, w, now)
+	case *syncs.Settled:
+		return settleSync(tx, w, now)
 	}
 	return fault.New(fault.Internal, "store.SettleJob", "a job was settled with %T, which the store does not know", with)
 }
@@ -451,6 +457,6 @@ func removeIntegration(tx *Tx, o account.Owner, id integration.ID, now time.Time
 			return err
 		}
 	}
-	_, err = tx.Exec(`DELETE FROM jobs WHERE owner = $1 AND lane = $2 AND state IN ('queued', 'parked')`, o, string(id))
+	_, err = tx.Exec(`DELETE FROM jobs WHERE state IN ($1, 'parked') AND owner = $2 AND `+inLanes, job.Queued, o, string(id))
 	return err
 }

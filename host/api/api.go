@@ -22,6 +22,7 @@ type Config struct {
 	Schedules    Schedules
 	Facts        Facts
 	Outbound     Outbound
+	Syncs        Syncs
 	Plugins      plugin.Catalog
 	Health       Health
 
@@ -85,6 +86,7 @@ func New(c Config) *API {
 	a.schedules()
 	a.facts()
 	a.endpoints()
+	a.syncs()
 	a.health()
 	a.serveDocument()
 	return a

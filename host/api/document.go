@@ -43,6 +43,7 @@ func newDocument() *huma.OpenAPI {
 			{Name: tagJobs, Description: "Durable work and its failures."},
 			{Name: tagSchedules, Description: "What time starts."},
 			{Name: tagEvents, Description: "What happened, and who is told of it."},
+			{Name: tagSyncs, Description: "Records kept in step between two accounts, and processes by which people follow long work."},
 			{Name: tagHealth, Description: "Whether the host works."},
 		},
 		Components: &huma.Components{
@@ -66,6 +67,7 @@ const (
 	tagJobs         = "Jobs"
 	tagSchedules    = "Schedules"
 	tagEvents       = "Events"
+	tagSyncs        = "Syncs"
 	tagHealth       = "Health"
 )
 

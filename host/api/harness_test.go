@@ -31,6 +31,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/requester"
 	"github.com/frigg-host/frigg-host/host/schedule"
 	"github.com/frigg-host/frigg-host/host/secret"
+	"github.com/frigg-host/frigg-host/host/syncs"
 	"github.com/frigg-host/frigg-host/store"
 )
 
@@ -83,7 +84,7 @@ var manifests = []string{
 		"form":{"json_schema":{"type":"object","required":["username","password"],"properties":{"username":{"type":"string"},"password":{"type":"string","format":"password"}}}},
 		"identify":{"request":{"url":"/teams"},"list":"/teams","external_id":"/id","name":"/name"},"test":{"request":{"url":"/teams"}}},
 	"api":{"base_url":"VENDOR"}}`,
-	`{"abi":1,"kind":"integration","name":"box-to-hub","version":"1.2.0",
+	`{"abi":1,"kind":"integration","name":"box-to-hub","version":"1.2.0","syncs":[{"name":"files","title":"Files","source":"source","target":"target"}],
 	"display":{"name":"Box to Hub","description":"Copies boxes.","details_url":"https://example.com/docs","icon":"https://example.com/icon.png"},
 	"roles":[{"name":"source","module":"box"},{"name":"target","module":"hub","optional":true}],
 	"options":{"has_user_config":true,"is_many":true},
@@ -303,6 +304,7 @@ func newHouse(t *testing.T, change ...func(*api.Config)) *house {
 	c := api.Config{
 		Facts: &event.Service{Store: h.db, Now: clock}, Outbound: h.outbound,
 		Accounts: h.accounts, Connections: connections, Integrations: h.integrations, Jobs: &job.Service{Store: h.db, Now: clock}, Schedules: h.schedules,
+		Syncs:   &syncs.Service{Store: h.db, Integrations: h.integrations, Vault: vault, Now: clock, Log: log},
 		Plugins: h.plugins, Health: probes{h.db, vault}, PublicURL: "https://frigg.example.com", FrontendURL: "https://app.example.com",
 		BackendKey: secret.NewText(backendKey), HealthKey: secret.NewText(healthKey), Now: clock, Log: log,
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/outbound"
+	"github.com/frigg-host/frigg-host/host/syncs"
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 )
@@ -207,6 +208,7 @@ var idKinds = map[reflect.Type]idKind{
 	reflect.TypeFor[job.ID]():                  {"job_", "job"},
 	reflect.TypeFor[outbound.EndpointID]():     {"whe_", "webhook endpoint"},
 	reflect.TypeFor[outbound.DeliveryID]():     {"whd_", "delivery"},
+	reflect.TypeFor[syncs.ProcessID]():         {"prc_", "process"},
 }
 
 func validID(t reflect.Type, text string) bool {

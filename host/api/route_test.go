@@ -65,6 +65,7 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 	scheduled := "/api/v2/schedules/" + string(h.schedule(token, in.ID, abi.SchedulePut{Name: "n", Event: "TICK", EveryS: 60}))
 	event := "/api/v2/webhook-events/" + string(h.received(in.ID, token))
 	entity, record := "/api/entities/"+string(box.EntityID), "/api/integrations/"+string(in.ID)
+	started := must[api.Process](h, 202, "POST", "/api/v2/integrations/"+string(in.ID)+"/syncs/files", "", token)
 	rows = map[string]visit{
 		"GET /api/authorize": {path: "/api/authorize?entityType=box", own: 200, foreign: 200, why: "names no record"},
 		"POST /api/authorize": {
@@ -97,6 +98,11 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 		"GET /api/v2/webhook-events/:id":                           {path: event, own: 200},
 		"POST /api/v2/webhook-events/:id/replay":                   {path: event + "/replay", own: 202},
 		"POST /api/jobs/:id/cancel":                                {path: "/api/jobs/" + string(h.queuedJob(token)) + "/cancel", own: 202},
+		"GET /api/v2/processes":                                    {path: "/api/v2/processes", own: 200, foreign: 200, why: "lists what is the caller's"},
+		"GET /api/v2/processes/:id":                                {path: "/api/v2/processes/" + string(started.ID), own: 200},
+		"POST /api/v2/processes/:id/cancel":                        {path: "/api/v2/processes/" + string(started.ID) + "/cancel", own: 200},
+		"GET /api/v2/syncs":                                        {path: "/api/v2/syncs", own: 200, foreign: 200, why: "lists what is the caller's"},
+		"POST /api/v2/integrations/:id/syncs/:name":                {path: "/api/v2/integrations/" + string(in.ID) + "/syncs/files", own: 202},
 		"DELETE /api/integrations/:id":                             {path: record, own: 201},
 		"DELETE /api/entities/:id":                                 {path: entity, own: 409},
 		"DELETE /api/credentials/:id":                              {path: "/api/credentials/" + string(many.CredentialID), own: 201},
@@ -235,7 +241,7 @@ func TestForeign_EveryRouteIs404(t *testing.T) {
 		if res.Code != want {
 			t.Errorf("%s: another user gets %d %s, want %d", route, res.Code, res.Body, want)
 		}
-		for _, id := range []string{"int_", "ent_", "cred_", "job_", "whe_", "whd_", "fact_", "whsec_", vendorKey, vendorToken} {
+		for _, id := range []string{"int_", "ent_", "cred_", "job_", "prc_", "whe_", "whd_", "fact_", "whsec_", vendorKey, vendorToken} {
 			if strings.Contains(res.Body.String(), id) {
 				t.Errorf("%s: another user sees %s…: %s", route, id, res.Body)
 			}

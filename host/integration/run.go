@@ -87,6 +87,9 @@ func (r *run) call(export string) plugin.Call {
 	if r.s.Schedules != nil {
 		can.Schedule = (*schedules)(r)
 	}
+	if r.s.Syncs != nil {
+		can.Process, can.Sync = r.s.Syncs(r.in)
+	}
 	return plugin.Call{Plugin: r.plugin, Export: export, Timeout: r.timeout, Log: r.logLine, Can: can}
 }
 

@@ -65,6 +65,8 @@ type Service struct {
 	PublicURL string
 	// Wake tells the workers that a job is due; nil tells nobody.
 	Wake func()
+	// Syncs gives the capabilities of the room of syncs, for a call that works for in. Nil grants none.
+	Syncs func(in *Integration) (plugin.ProcessCapability, plugin.SyncCapability)
 
 	tables sync.Map // *routeTable by name of the plugin
 }

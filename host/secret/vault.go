@@ -33,6 +33,7 @@ type Vault struct {
 type openKey struct {
 	id     string
 	aead   cipher.AEAD
+	mac    []byte // for fingerprints
 	opened time.Time
 }
 
@@ -153,7 +154,11 @@ func (v *Vault) unwrap(ctx context.Context, key *DataKey, shred uint64) (*openKe
 	if err != nil {
 		return nil, err
 	}
-	opened := &openKey{id: key.ID, aead: aead, opened: v.now()}
+	mac, err := macKey(raw)
+	if err != nil {
+		return nil, err
+	}
+	opened := &openKey{id: key.ID, aead: aead, mac: mac, opened: v.now()}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.shred == shred {

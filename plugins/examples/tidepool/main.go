@@ -13,6 +13,8 @@ import (
 func init() {
 	module.Method(tidepoolapi.ListContacts, listContacts)
 	module.Method(tidepoolapi.GetContact, getContact)
+	module.Method(tidepoolapi.CreateContact, createContact)
+	module.Method(tidepoolapi.UpdateContact, updateContact)
 	module.Method(tidepoolapi.CreateNote, createNote)
 	module.Method(tidepoolapi.CreateTask, createTask)
 	module.Method(tidepoolapi.ListTasks, listTasks)
@@ -36,7 +38,7 @@ func list[T any](c *module.Call, path string, in tidepoolapi.ListArgs) (frigg.Pa
 	rows, err := module.Get[struct {
 		Data []T    `json:"data"`
 		Next string `json:"next_cursor"`
-	}](c, path, rest.Query("limit", limit), rest.Query("cursor", in.Cursor))
+	}](c, path, rest.Query("limit", limit), rest.Query("cursor", in.Cursor), rest.Query("updated_since", in.UpdatedSince))
 	return frigg.Page[T]{Items: rows.Data, Next: rows.Next}, err
 }
 
@@ -45,6 +47,14 @@ func getContact(c *module.Call, in tidepoolapi.ContactArgs) (tidepoolapi.Contact
 		return tidepoolapi.Contact{}, frigg.Invalid("the id of the contact is missing")
 	}
 	return module.Get[tidepoolapi.Contact](c, module.Path("/api/v1/contacts/%s", in.ID))
+}
+
+func createContact(c *module.Call, in tidepoolapi.NewContact) (tidepoolapi.Contact, error) {
+	return module.Post[tidepoolapi.Contact](c, "/api/v1/contacts", in.ContactFields, rest.IdempotencyKey(in.Key))
+}
+
+func updateContact(c *module.Call, in tidepoolapi.ContactChange) (tidepoolapi.Contact, error) {
+	return module.Patch[tidepoolapi.Contact](c, module.Path("/api/v1/contacts/%s", in.ID), in.ContactFields)
 }
 
 func createNote(c *module.Call, in tidepoolapi.NewNote) (tidepoolapi.Note, error) {

@@ -1173,7 +1173,7 @@ export interface SyncRecord {
   deleted?: boolean;
 }
 
-/** Records to write. A batch may come again after a failure or a crash, with the same records and keys. */
+/** Records to write, as a durable run: after a failure or a crash the same batch comes again, and what was done then is not done again. */
 export interface WriteBatchInput {
   /** As declared. */
   sync: string;
@@ -1203,10 +1203,8 @@ export interface RecordWrite {
 
 /** What became of the records. */
 export interface WriteBatchOutput {
-  /** One for each record that was tried. */
+  /** One for each record. */
   results: RecordResult[];
-  /** Why the records without a result were certainly not written, such as a rate limit; they come again. When the outcome of a write is not known, answer a fault for the whole batch instead. */
-  stopped?: Fault;
 }
 
 /** What became of one record. */

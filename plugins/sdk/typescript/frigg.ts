@@ -366,15 +366,15 @@ export interface SyncHandlers<T = any> {
   write(record: RecordWrite & { data: T }, batch: WriteBatchInput): May<Omit<RecordResult, "external_id">>;
 }
 
-const certainlyNot: FaultKind[] = ["rate_limited", "unauthorized"];
-const unknown: FaultKind[] = ["timeout", "unavailable", "canceled", "exhausted", "internal"];
+/** Faults that say nothing of the record: the batch comes again, and goes on where it was. */
+const putsOff: FaultKind[] = ["rate_limited", "unauthorized", "timeout", "unavailable", "canceled", "exhausted", "internal"];
 
 /**
  * `export const { frigg_fetch_page, frigg_write_batch } = syncs({ contacts: { fetch, write } })`: syncs of the manifest.
  *
- * A record whose write throws a fault that another try cannot mend counts as failed and is tried again in the next run; a rate
- * limit or a refused credential puts the rest of the batch off. Anything else repeats the whole batch, because nobody knows what
- * was written: so pass `key` on to vendors that recognise repeated writes.
+ * A record whose write throws a fault that another try cannot mend counts as failed and is tried again in the next run. A rate
+ * limit, a refused credential, a vendor that is away and the like put the rest of the batch off: it comes again, and what was
+ * written is not written again.
  */
 export function syncs(handlers: Record<string, SyncHandlers>): {
   frigg_fetch_page(query: FetchPageInput): Promise<FetchPageOutput>;
@@ -390,8 +390,7 @@ export function syncs(handlers: Record<string, SyncHandlers>): {
         try {
           results.push({ ...(await write({ ...record, data: record.data }, batch)), external_id });
         } catch (e) {
-          if (!(e instanceof FriggError) || unknown.includes(e.kind)) throw e;
-          if (certainlyNot.includes(e.kind)) return { results, stopped: e.fault };
+          if (!(e instanceof FriggError) || putsOff.includes(e.kind)) throw e;
           results.push({ external_id, failure: e.message });
         }
       }

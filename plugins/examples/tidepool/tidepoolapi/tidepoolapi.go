@@ -12,6 +12,8 @@ import (
 const (
 	ListContacts  frigg.Method[ListArgs, frigg.Page[Contact]] = "list_contacts"
 	GetContact    frigg.Method[ContactArgs, Contact]          = "get_contact"
+	CreateContact frigg.Method[NewContact, Contact]           = "create_contact"
+	UpdateContact frigg.Method[ContactChange, Contact]        = "update_contact"
 	CreateNote    frigg.Method[NewNote, Note]                 = "create_note"
 	CreateTask    frigg.Method[NewTask, Task]                 = "create_task"
 	ListTasks     frigg.Method[ListArgs, frigg.Page[Task]]    = "list_tasks"
@@ -80,10 +82,32 @@ type Event[T any] struct {
 
 // Arguments of methods. A Key makes a repeated call harmless for 24 hours: the first answer comes again.
 type (
-	// ListArgs asks for a page, at most 100 rows; an empty cursor is the first page.
+	// ListArgs asks for a page, at most 100 rows; an empty cursor is the first page. UpdatedSince, a time as RFC 3339 writes it,
+	// leaves out what has not changed since.
 	ListArgs struct {
-		Limit  int    `json:"limit,omitempty"`
-		Cursor string `json:"cursor,omitempty"`
+		Limit        int    `json:"limit,omitempty"`
+		Cursor       string `json:"cursor,omitempty"`
+		UpdatedSince string `json:"updated_since,omitempty"`
+	}
+
+	// ContactFields are what people fill in.
+	ContactFields struct {
+		Name    string `json:"name"`
+		Email   string `json:"email"`
+		Company string `json:"company"`
+		Phone   string `json:"phone"`
+	}
+
+	// NewContact is a contact to create.
+	NewContact struct {
+		ContactFields
+		Key string `json:"key,omitempty"`
+	}
+
+	// ContactChange replaces the fields of a contact.
+	ContactChange struct {
+		ID string `json:"id"`
+		ContactFields
 	}
 
 	// ContactArgs names a contact.

@@ -42,7 +42,7 @@ type RecordWrite[T any] struct {
 	ID       string // on the other side
 	TargetID string // where it is written; empty for create
 	Data     T      // zero for delete
-	// Key is the same in every try: give it to vendors that recognise repeated writes.
+	// Key is the same in every try, for vendors that keep an id of ours with a record. Idempotency keys are the host's work.
 	Key string
 }
 
@@ -64,9 +64,9 @@ var syncs = map[string]syncHandlers{}
 // Sync registers how a sync of the manifest reads pages and writes records. The host does the rest: it finds what is new,
 // changed or deleted, knows which record here is which there, and goes on where it was after a failure or a crash.
 //
-// A record whose write fails with a fault that another try cannot mend is counted as failed and tried again in the next run; a
-// rate limit or a refused credential puts the rest of the batch off. Any other fault repeats the whole batch, because nobody
-// knows what was written: so pass Key on.
+// A record whose write fails with a fault that another try cannot mend is counted as failed and tried again in the next run. A
+// rate limit, a refused credential, a vendor that is away and the like put the rest of the batch off: it comes again, and what
+// was written is not written again.
 func Sync[T any](name string, fetch func(*Call, PageQuery) (Page[T], error), write func(*Call, RecordWrite[T]) (Written[T], error)) {
 	wire.Declare("sync", name)
 	wire.Prepare[T]()
@@ -137,6 +137,11 @@ func fetchPage(h wire.Host, in abi.FetchPageInput) (abi.FetchPageOutput, error) 
 	return s.fetch(&Call{Integration: in.Integration, host: h}, in)
 }
 
+// putsOff are faults that say nothing of the record: the batch comes again, and goes on where it was.
+var putsOff = []frigg.Kind{
+	frigg.KindRateLimited, frigg.KindUnauthorized, frigg.KindTimeout, frigg.KindUnavailable, frigg.KindCanceled, frigg.KindExhausted, frigg.KindInternal,
+}
+
 func writeBatch(h wire.Host, in abi.WriteBatchInput) (abi.WriteBatchOutput, error) {
 	out := abi.WriteBatchOutput{Results: []abi.RecordResult{}}
 	s, err := handlersOf(in.Sync)
@@ -149,11 +154,7 @@ func writeBatch(h wire.Host, in abi.WriteBatchInput) (abi.WriteBatchOutput, erro
 		switch {
 		case err == nil:
 			out.Results = append(out.Results, result)
-		case frigg.Is(err, frigg.KindRateLimited, frigg.KindUnauthorized):
-			f := wire.FaultMessage(err)
-			out.Stopped = &f
-			return out, nil
-		case frigg.Is(err, frigg.KindTimeout, frigg.KindUnavailable, frigg.KindCanceled, frigg.KindExhausted, frigg.KindInternal):
+		case frigg.Is(err, putsOff...):
 			return out, err
 		default:
 			out.Results = append(out.Results, abi.RecordResult{ExternalID: r.ExternalID, Failure: err.Error()})

@@ -88,7 +88,7 @@ func Encode(value any, err error) []byte {
 		a.Value, err = json.Marshal(value)
 	}
 	if err != nil {
-		f := FaultMessage(err)
+		f := faultMessage(err)
 		a = abi.Answer{Fault: &f}
 	}
 	b, err := json.Marshal(a)
@@ -98,8 +98,7 @@ func Encode(value any, err error) []byte {
 	return b
 }
 
-// FaultMessage is an error as the contract writes it; err must not be nil.
-func FaultMessage(err error) abi.Fault {
+func faultMessage(err error) abi.Fault {
 	f := frigg.FaultOf(err)
 	return abi.Fault{Kind: f.Kind, Side: f.Side, Message: f.Message, RetryAfterMS: f.RetryAfter.Milliseconds(), Halt: f.Halt, Status: int64(f.Status)}
 }
