@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -15,9 +16,8 @@ import (
 const JobDeliver = "outbound.deliver"
 
 const (
-	batch = 200
-	// poll is how often facts are looked for that another process has written.
-	poll = 5 * time.Second
+	batch       = 200
+	defaultPoll = 5 * time.Second
 	// stride is how many facts that nobody wants are passed before the cursor is saved.
 	stride = 10_000
 )
@@ -41,7 +41,7 @@ func (s *Service) job(o account.Owner, e EndpointID, d DeliveryID) job.New {
 // behind a cursor in the database, so a crash at any point loses nothing and doubles nothing: a delivery exists once for each
 // fact and endpoint.
 func (s *Service) Run(ctx context.Context) {
-	tick := time.NewTicker(poll)
+	tick := time.NewTicker(cmp.Or(s.Poll, defaultPoll))
 	defer tick.Stop()
 	var at, saved int64 = -1, 0
 	for {

@@ -49,6 +49,8 @@ type Service struct {
 	PlainHTTP bool
 	// Slots is how many deliveries are under way at once, so that slow endpoints leave workers to others; zero is 4.
 	Slots int
+	// Poll is how often facts are looked for that another process has written; zero is 5 s.
+	Poll time.Duration
 
 	once  sync.Once
 	slots chan struct{}
