@@ -14,6 +14,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 	t.Run("Account", func(t *testing.T) { runAccount(t, open) })
 	t.Run("Connection", func(t *testing.T) { runConnection(t, open) })
+	t.Run("Event", func(t *testing.T) { runEvent(t, open) })
 	t.Run("Integration", func(t *testing.T) { runIntegration(t, open) })
 	t.Run("Job", func(t *testing.T) { runJob(t, open) })
 	t.Run("Plugin", func(t *testing.T) { runPlugin(t, open) })
