@@ -4566,6 +4566,51 @@ func (m *SchedulePut) writeTo(w *writer) {
 }
 
 // ReadJSON implements Decodable.
+func (m *RunSleep) ReadJSON(text []byte) bool {
+	*m = RunSleep{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = RunSleep{}
+		return false
+	}
+	return true
+}
+
+func (m *RunSleep) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "ms":
+			s.once(&seen, 0)
+			readInt(s, &m.MS)
+		default:
+			s.unknown(name, "ms")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m RunSleep) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 56)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *RunSleep) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"ms":`)
+	writeInt(w, m.MS)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
 func (m *RunCheckpoint) ReadJSON(text []byte) bool {
 	*m = RunCheckpoint{}
 	s := scanner{text: text, room: maxRead}

@@ -80,6 +80,7 @@ var travelling = map[string]func() codecMessage{
 	"JWTClaims":            func() codecMessage { return new(JWTClaims) },
 	"Notify":               func() codecMessage { return new(Notify) },
 	"SchedulePut":          func() codecMessage { return new(SchedulePut) },
+	"RunSleep":             func() codecMessage { return new(RunSleep) },
 	"RunCheckpoint":        func() codecMessage { return new(RunCheckpoint) },
 	"ScheduleDelete":       func() codecMessage { return new(ScheduleDelete) },
 	"ProcessCreate":        func() codecMessage { return new(ProcessCreate) },

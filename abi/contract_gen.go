@@ -1626,6 +1626,11 @@ type SchedulePut struct {
 	Missed   MissedTicks     `json:"missed,omitempty"`    // Default one.
 }
 
+// RunSleep: Waits. A run that waits for longer than a few seconds costs a row and no process: the guest is started again, with the answers that it had.
+type RunSleep struct {
+	MS int64 `json:"ms"` // Milliseconds, at most a year.
+}
+
 // RunCheckpoint: Ends the call and starts it again with nothing but the state: what a long run asked before need not be kept on record.
 type RunCheckpoint struct {
 	State json.RawMessage `json:"state"` // Given back as `checkpoint` of the event.
@@ -1869,6 +1874,7 @@ var Functions = []Function{
 	{Capability: "integration", Name: "update", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "webhook", Name: "endpoint", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "run", Name: "checkpoint", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "run", Name: "sleep", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "crypto", Name: "hmac_sign", Class: ClassPure, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: false},
 	{Capability: "crypto", Name: "hmac_verify", Class: ClassPure, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: false},
 	{Capability: "crypto", Name: "jwt_verify", Class: ClassRemote, Kinds: []PluginKind{PluginKindModule, PluginKindIntegration}, Reserved: true},

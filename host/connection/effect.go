@@ -132,18 +132,15 @@ func (c *conn) lost(ctx context.Context, r abi.HTTPRequest, out *outgoing, effec
 // cannot know, and else the next try asks again.
 func (c *conn) reconcile(ctx context.Context, r abi.HTTPRequest, effect *plugin.HostCall) (res abi.HTTPResponse, happened bool, err error) {
 	if !c.m.Has(abi.ExportReconcileRequest) {
-		err := &fault.Error{
-			Kind: fault.Conflict, Side: fault.Remote, Op: "connection.Send",
-			Msg: c.m.name + " did not answer, and has no way to tell whether it acted on the request",
-		}
-		effect.Undecided(err)
-		return res, false, err
+		return res, false, c.undecided(effect)
 	}
 	r.Role = ""
 	out, err := guestCall[abi.ReconcileOutput](plugin.WithHostCall(ctx, nil), c, abi.ExportReconcileRequest, abi.ReconcileInput{
 		Connection: c.describe(), Request: r, IdempotencyKey: effect.Key, SentAtMS: effect.Unsure.UnixMilli(),
 	}, CallOptions{Handles: c.handles})
 	switch {
+	case fault.Is(err, fault.Unsupported) && fault.SideOf(err) == fault.Guest: // an SDK has the export for modules that do not
+		return res, false, c.undecided(effect)
 	case err != nil:
 		effect.Unresolved(err)
 		return res, false, err
@@ -153,4 +150,13 @@ func (c *conn) reconcile(ctx context.Context, r abi.HTTPRequest, effect *plugin.
 		return abi.HTTPResponse{Status: http.StatusOK, Headers: map[string][]string{}}, true, nil
 	}
 	return res, false, nil
+}
+
+func (c *conn) undecided(effect *plugin.HostCall) error {
+	err := &fault.Error{
+		Kind: fault.Conflict, Side: fault.Remote, Op: "connection.Send",
+		Msg: c.m.name + " did not answer, and has no way to tell whether it acted on the request",
+	}
+	effect.Undecided(err)
+	return err
 }

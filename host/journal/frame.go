@@ -69,6 +69,7 @@ func (f *frame) Sleep(ctx context.Context, d time.Duration) error {
 		if !f.Replaying() {
 			wait(ctx, d)
 		}
+		f.at = f.at.Add(d)
 		return nil
 	}
 	f.n++
@@ -87,7 +88,23 @@ func (f *frame) Sleep(ctx context.Context, d time.Duration) error {
 	if r.now().Before(e.Until) {
 		return r.stop(&Suspended{Until: e.Until})
 	}
+	f.at = e.Until
 	return nil
+}
+
+// longestSleep bounds what a guest may ask for.
+const longestSleep = 366 * 24 * time.Hour
+
+// sleep answers the host call for a sleep, which is on record as any other sleep.
+func (f *frame) sleep(ctx context.Context, request []byte) ([]byte, error) {
+	var q abi.RunSleep
+	if err := json.Unmarshal(request, &q); err != nil || q.MS < 0 || q.MS > longestSleep.Milliseconds() {
+		return []byte(`{"fault":{"kind":"invalid","side":"guest","message":"ms must be a number from 0 to a year"}}`), nil
+	}
+	if err := f.Sleep(ctx, time.Duration(q.MS)*time.Millisecond); err != nil {
+		return nil, err
+	}
+	return []byte(`{"value":{}}`), nil
 }
 
 func wait(ctx context.Context, d time.Duration) {
@@ -104,6 +121,9 @@ func (f *frame) Serve(ctx context.Context, capability, function string, request 
 	r := f.r
 	if r.stopped != nil {
 		return nil, r.stopped
+	}
+	if capability == "run" && function == "sleep" {
+		return f.sleep(ctx, request)
 	}
 	f.n++
 	path := f.path.child(f.n)

@@ -66,6 +66,8 @@ type WebhookCapability interface {
 type RunCapability interface {
 	// Checkpoint: Does not return.
 	Checkpoint(context.Context, abi.RunCheckpoint) (abi.Empty, error)
+	// Sleep: Waits, for guests whose language has no sleep of its own.
+	Sleep(context.Context, abi.RunSleep) (abi.Empty, error)
 }
 
 // CryptoCapability: Work with secrets that the guest knows by handle only.
@@ -208,6 +210,11 @@ func (c Capabilities) Serve(ctx context.Context, capability, function string, re
 			return refuse(notGranted(capability))
 		}
 		return serve(ctx, request, abi.LimitRequestBytes, c.Run.Checkpoint)
+	case "run.sleep":
+		if c.Run == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Run.Sleep)
 	case "crypto.hmac_sign":
 		if c.Crypto == nil {
 			return refuse(notGranted(capability))

@@ -1611,6 +1611,12 @@ export interface SchedulePut {
   missed?: MissedTicks;
 }
 
+/** Waits. A run that waits for longer than a few seconds costs a row and no process: the guest is started again, with the answers that it had. */
+export interface RunSleep {
+  /** Milliseconds, at most a year. */
+  ms: number;
+}
+
 /** Ends the call and starts it again with nothing but the state: what a long run asked before need not be kept on record. */
 export interface RunCheckpoint {
   /** Given back as `checkpoint` of the event. */
@@ -1944,6 +1950,8 @@ export interface Capabilities {
   run: {
     /** Does not return. */
     checkpoint: { request: RunCheckpoint; response: Empty };
+    /** Waits, for guests whose language has no sleep of its own. */
+    sleep: { request: RunSleep; response: Empty };
   };
   /** Work with secrets that the guest knows by handle only. */
   crypto: {

@@ -201,6 +201,20 @@ export const queue = {
     call("queue", "enqueue", { ...options, event, data }),
 };
 
+/** Waits. Longer than a few seconds costs no process: the run ends here, and goes on when the time has come. */
+export async function sleep(ms: number): Promise<void> {
+  await call("run", "sleep", { ms });
+}
+
+/**
+ * Ends this call and starts the handler again, with `state` as the event's `checkpoint` and nothing else on record. A long run
+ * makes one now and then.
+ */
+export async function checkpoint(state: unknown): Promise<never> {
+  await call("run", "checkpoint", { state });
+  throw new Error("a checkpoint does not return");
+}
+
 type When = Pick<SchedulePut, "cron" | "time_zone" | "every_s" | "at_ms" | "overlap" | "missed">;
 
 /** Schedules of the record. Their events bring a ScheduleTick. */

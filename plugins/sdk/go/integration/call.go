@@ -32,8 +32,9 @@ const (
 type Call struct {
 	Integration Record
 	// Delivery is zero outside of events.
-	Delivery Delivery
-	host     wire.Host
+	Delivery   Delivery
+	checkpoint json.RawMessage
+	host       wire.Host
 }
 
 // Config reads the configuration. Give fields of secrets the type frigg.Handle.

@@ -84,7 +84,7 @@ func webhookOf[T any](e abi.WebhookEvent) (Webhook[T], error) {
 }
 
 func handleEvent(h wire.Host, in abi.EventInput) (abi.EventOutput, error) {
-	c := &Call{Integration: in.Integration, Delivery: in.Delivery, host: h}
+	c := &Call{Integration: in.Integration, Delivery: in.Delivery, checkpoint: in.Checkpoint, host: h}
 	if f, ok := events[in.Event]; ok {
 		return abi.EventOutput{}, f(c, in.Data)
 	}

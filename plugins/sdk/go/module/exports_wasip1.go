@@ -14,6 +14,9 @@ func exportIdentifyAccount() int32 { return wire.Run(abi.ExportIdentifyAccount) 
 //go:wasmexport frigg_test_auth
 func exportTestAuth() int32 { return wire.Run(abi.ExportTestAuth) }
 
+//go:wasmexport frigg_reconcile_request
+func exportReconcileRequest() int32 { return wire.Run(abi.ExportReconcileRequest) }
+
 //go:wasmexport frigg_entity_form
 func exportEntityForm() int32 { return wire.Run(abi.ExportEntityForm) }
 

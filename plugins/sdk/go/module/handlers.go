@@ -62,6 +62,7 @@ func init() {
 	wire.Export(abi.ExportCallMethod, callMethod)
 	wire.Export(abi.ExportIdentifyAccount, identifyAccount)
 	wire.Export(abi.ExportTestAuth, judgeAuth)
+	wire.Export(abi.ExportReconcileRequest, askReconcile)
 	wire.Export(abi.ExportEntityForm, askEntity)
 	wire.Export(abi.ExportRefreshEntityForm, askEntity)
 }

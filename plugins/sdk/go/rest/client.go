@@ -34,6 +34,8 @@ type Request struct {
 	Timeout time.Duration
 	// IdempotencyKey replaces the host's own, which is the same for every try of one event.
 	IdempotencyKey string
+	// SafeToRepeat says that sending it again does no harm though its method says otherwise, such as a search by POST.
+	SafeToRepeat bool
 	// AnyStatus hands out the answer whatever its status; otherwise 400 and more is a fault.
 	AnyStatus bool
 	// WithoutCredential leaves the credential out.
@@ -74,6 +76,9 @@ func Header(name, value string) Option {
 // IdempotencyKey names the write, so that the vendor does it once however often it is sent.
 func IdempotencyKey(key string) Option { return func(r *Request) { r.IdempotencyKey = key } }
 
+// SafeToRepeat says that sending the request again does no harm.
+func SafeToRepeat(r *Request) { r.SafeToRepeat = true }
+
 // Timeout bounds the request.
 func Timeout(d time.Duration) Option { return func(r *Request) { r.Timeout = d } }
 
@@ -81,7 +86,7 @@ func Timeout(d time.Duration) Option { return func(r *Request) { r.Timeout = d }
 func (c Client) Send(r Request) (*Response, error) {
 	m := abi.HTTPRequest{
 		Role: c.role, Method: r.Method, URL: r.URL, Query: r.Query, Headers: r.Header, TimeoutMS: r.Timeout.Milliseconds(),
-		IdempotencyKey: r.IdempotencyKey, RawStatus: r.AnyStatus, WithoutCredential: r.WithoutCredential,
+		IdempotencyKey: r.IdempotencyKey, SafeToRepeat: r.SafeToRepeat, RawStatus: r.AnyStatus, WithoutCredential: r.WithoutCredential,
 	}
 	if err := setBody(&m, r.Body); err != nil {
 		return nil, err

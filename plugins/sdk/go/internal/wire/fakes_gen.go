@@ -76,6 +76,11 @@ func RunCheckpoint(h Host, r abi.RunCheckpoint) (abi.Empty, error) {
 	return call[abi.Empty](h, "run", "checkpoint", r)
 }
 
+// RunSleep: Waits, for guests whose language has no sleep of its own.
+func RunSleep(h Host, r abi.RunSleep) (abi.Empty, error) {
+	return call[abi.Empty](h, "run", "sleep", r)
+}
+
 // CryptoHMACSign: Signs.
 func CryptoHMACSign(h Host, r abi.HMACSign) (abi.HMACSignature, error) {
 	return call[abi.HMACSignature](h, "crypto", "hmac_sign", r)

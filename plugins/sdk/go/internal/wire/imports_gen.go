@@ -116,6 +116,12 @@ func RunCheckpoint(_ Host, r abi.RunCheckpoint) (abi.Empty, error) {
 	return call[abi.Empty](runCheckpoint, r)
 }
 
+//go:wasmimport frigg:host/run sleep
+func runSleep(request uint64) uint64
+
+// RunSleep: Waits, for guests whose language has no sleep of its own.
+func RunSleep(_ Host, r abi.RunSleep) (abi.Empty, error) { return call[abi.Empty](runSleep, r) }
+
 //go:wasmimport frigg:host/crypto hmac_sign
 func cryptoHMACSign(request uint64) uint64
 
