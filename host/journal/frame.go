@@ -277,16 +277,16 @@ func (a *asked) effect(ctx context.Context, e *Entry, do func(context.Context) [
 			return nil, err
 		}
 		return a.took(before.Answer), nil
-	case e == nil:
+	case e != nil && e.Decision != nil && e.Decision.Choice == Happened:
+		return a.outcome(ctx, answerOf(e.Decision))
+	case e == nil || e.Decision != nil: // a decision to send again counts once: what becomes of that is open again
 		if err := r.write(a.record(kindIntent, nil)); err != nil {
 			return nil, err
 		}
 		if err := r.commit(ctx); err != nil {
 			return nil, err
 		}
-	case e.Decision != nil && e.Decision.Choice == Happened:
-		return a.outcome(ctx, answerOf(e.Decision))
-	case e.Decision == nil:
+	default:
 		call.Unsure = e.Asked
 	}
 	answer := do(plugin.WithHostCall(ctx, call))

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -183,12 +184,18 @@ func exactly(in io.Reader, n int) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// squeezers are kept: a new one takes more than a megabyte.
+var squeezers = sync.Pool{New: func() any {
+	w, _ := flate.NewWriter(nil, flate.BestSpeed) // fails for unknown levels only
+	return w
+}}
+
 func squeeze(plain []byte) ([]byte, error) {
 	var out bytes.Buffer
-	w, err := flate.NewWriter(&out, flate.BestSpeed)
-	if err == nil {
-		_, err = w.Write(plain)
-	}
+	w := squeezers.Get().(*flate.Writer)
+	defer squeezers.Put(w)
+	w.Reset(&out)
+	_, err := w.Write(plain)
 	if err = errors.Join(err, w.Close()); err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "journal.pack", "a record cannot be packed")
 	}

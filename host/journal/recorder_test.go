@@ -259,6 +259,42 @@ func TestEffect_OfUnknownOutcomeIsDecidedByAPerson(t *testing.T) {
 	}
 }
 
+func TestEffect_ADecisionToSendAgainCountsOnce(t *testing.T) {
+	t.Parallel()
+	r, p := newRig(t), &phone{}
+	guest := func(ctx context.Context, c plugin.Call) error { _, err := send(ctx, c, "POST", "/a"); return err }
+	lost := func(ctx context.Context, _ abi.HTTPRequest) (abi.HTTPResponse, error) {
+		plugin.HostCallOf(ctx).Undecided(away())
+		return abi.HTTPResponse{}, away()
+	}
+	for range 2 { // it is lost, sent again, and lost again
+		p.answer = lost
+		var u *journal.Undecided
+		if err := r.play(p, guest); !errors.As(err, &u) {
+			t.Fatal(err)
+		}
+		if err := r.service().Decide(context.Background(), actor, r.id, journal.Resend, nil, "ada"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.answer = func(ctx context.Context, _ abi.HTTPRequest) (abi.HTTPResponse, error) { // cut short
+		plugin.HostCallOf(ctx).Unresolved(away())
+		return abi.HTTPResponse{}, away()
+	}
+	if err := r.play(p, guest); !fault.Is(err, fault.Unavailable) {
+		t.Fatal(err)
+	}
+	p.answer = func(ctx context.Context, _ abi.HTTPRequest) (abi.HTTPResponse, error) {
+		if plugin.HostCallOf(ctx).Unsure.IsZero() {
+			t.Error("what was begun after the decision is repeated as if it never was")
+		}
+		return abi.HTTPResponse{Status: 200}, nil
+	}
+	if err := r.play(p, guest); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestEffect_CutShortIsUnsureInTheNextTry(t *testing.T) {
 	t.Parallel()
 	r, p := newRig(t), &phone{}
