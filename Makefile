@@ -42,6 +42,7 @@ test: wasm ## run every test with the race detector
 	$(GO) test -race -timeout 20m ./...
 	CGO_ENABLED=0 $(GO) test ./host/guest/process # as it is released: a program with C in it cannot close its files
 	$(GO) test ./host/guest # once more without, for the modules that are too large to compile under the race detector
+	$(GO) test ./host/sim # and for 1,000 seeds
 
 race: test ## the same as test
 
@@ -52,6 +53,9 @@ soak: ## replace a plugin a thousand times under calls, and call others 20,000 t
 kill: ## kill the host 50 times under 10,000 webhooks, and cut its power as often
 	FRIGG_WEBHOOKS=10000 FRIGG_KILLS=50 $(GO) test -count=1 -timeout 20m -run '^TestKill_' -v ./cmd/frigg-host
 	FRIGG_WEBHOOKS=10000 FRIGG_KILLS=50 FRIGG_CUTS=600 $(GO) test -count=1 -timeout 20m -run '^TestPowerCut_' -v ./store
+
+sim: ## simulate 10,000 seeds of crashes, power cuts and vendors that fail (FRIGG_SEED=n tells the story of one)
+	FRIGG_SEEDS=$${FRIGG_SEEDS:-10000} FRIGG_REPEATS=200 $(GO) test -count=1 -timeout 1h -v ./host/sim | grep -v '^=== '
 
 e2e: build wasm ## run the road against servers that nobody here wrote (Gitea, oidc-provider, stripe-mock); slow the first time
 	$(GO) run ./cmd/frigg-host/e2e/lab/install

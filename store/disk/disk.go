@@ -27,6 +27,7 @@ type Disk struct {
 	mu     sync.Mutex
 	files  map[string]*file
 	log    []change
+	blocks [][]byte      // with the data of the log, of which the last has room
 	dead   chan struct{} // closed when the power is gone
 	stopAt int           // length of the log at which that happens, 0: never
 	after  bool          // the change at which the power goes is still made
@@ -36,6 +37,7 @@ type Disk struct {
 type file struct {
 	name  string // empty for a temporary file, which is in no log
 	data  []byte
+	base  bool // data is that of the disk's base, which does not change
 	locks map[*handle]int32
 	shm   *memory
 }
@@ -68,7 +70,7 @@ var (
 func New(contents map[string][]byte) *Disk {
 	d := &Disk{id: last.Add(1), base: contents, files: map[string]*file{}, dead: make(chan struct{})}
 	for name, data := range contents {
-		d.files[name] = &file{name: name, data: slices.Clone(data), locks: map[*handle]int32{}}
+		d.files[name] = &file{name: name, data: data, base: true, locks: map[*handle]int32{}}
 	}
 	disks.Store(d.id, d)
 	register()
@@ -91,10 +93,32 @@ func of(path string) (d *Disk, name string) {
 	return nil, ""
 }
 
-// Close forgets the disk.
+// blocks keep the data of logs. They are used again: simulations go through many.
+var blocks = sync.Pool{New: func() any { return make([]byte, 0, 1<<20) }}
+
+// keep copies data into the blocks of the log: SQLite uses its buffer again.
+func (d *Disk) keep(data []byte) []byte {
+	last := len(d.blocks) - 1
+	if last < 0 || len(d.blocks[last])+len(data) > cap(d.blocks[last]) {
+		b := blocks.Get().([]byte)
+		d.blocks = append(d.blocks, slices.Grow(b, len(data)))
+		last++
+	}
+	b := append(d.blocks[last], data...)
+	d.blocks[last] = b
+	return b[len(b)-len(data) : len(b) : len(b)]
+}
+
+// Close forgets the disk and its log.
 func (d *Disk) Close() {
 	d.Off()
 	disks.Delete(d.id)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, b := range d.blocks {
+		blocks.Put(b[:0])
+	}
+	d.blocks, d.log = nil, nil
 }
 
 // Changes is how many changes were made so far. Whatever was acknowledged before is among them.
@@ -154,6 +178,9 @@ func (d *Disk) change(f *file, c change) bool {
 	if d.isOff() {
 		return false
 	}
+	if f.base && (c.kind == write || c.kind == truncate) {
+		f.data, f.base = slices.Clone(f.data), false
+	}
 	if f.name == "" {
 		f.data = c.apply(f.data)
 		return true
@@ -164,7 +191,7 @@ func (d *Disk) change(f *file, c change) bool {
 			return false
 		}
 	}
-	c.name, c.data = f.name, slices.Clone(c.data) // SQLite uses its buffer again
+	c.name, c.data = f.name, d.keep(c.data)
 	d.log = append(d.log, c)
 	f.data = c.apply(f.data)
 	return true
@@ -174,8 +201,10 @@ func (d *Disk) change(f *file, c change) bool {
 func (c change) apply(data []byte) []byte {
 	switch c.kind {
 	case write:
-		if end := int(c.at) + len(c.data); end > len(data) {
-			data = slices.Grow(data, end-len(data))[:end]
+		if end := int(c.at) + len(c.data); end > cap(data) {
+			data = append(make([]byte, 0, max(2*end, 256<<10)), data...)[:end]
+		} else if end > len(data) {
+			data = data[:end] // zero, as truncate left it
 		}
 		copy(data[c.at:], c.data)
 	case truncate:
@@ -292,4 +321,15 @@ func applied(data []byte, changes []change) []byte {
 		data = []byte{}
 	}
 	return data
+}
+
+// Files returns what processes see now.
+func (d *Disk) Files() map[string][]byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make(map[string][]byte, len(d.files))
+	for name, f := range d.files {
+		out[name] = slices.Clone(f.data)
+	}
+	return out
 }
