@@ -3791,8 +3791,11 @@ func (m *QueueEnqueue) readFrom(s *scanner) {
 		case "unique_key":
 			s.once(&seen, 3)
 			readText[string](s, &m.UniqueKey)
+		case "priority":
+			s.once(&seen, 4)
+			readInt(s, &m.Priority)
 		default:
-			s.unknown(name, "event", "data", "delay_ms", "unique_key")
+			s.unknown(name, "event", "data", "delay_ms", "unique_key", "priority")
 		}
 	}
 }
@@ -3800,7 +3803,7 @@ func (m *QueueEnqueue) readFrom(s *scanner) {
 // AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
 // was, if a raw value in it is not JSON.
 func (m QueueEnqueue) AppendJSON(b []byte) ([]byte, bool) {
-	w := writer{b: slices.Grow(b, 128+len(m.Event)/4*5+len(m.Data)+len(m.UniqueKey)/4*5)}
+	w := writer{b: slices.Grow(b, 152+len(m.Event)/4*5+len(m.Data)+len(m.UniqueKey)/4*5)}
 	if m.writeTo(&w); w.bad {
 		return b, false
 	}
@@ -3823,6 +3826,100 @@ func (m *QueueEnqueue) writeTo(w *writer) {
 		w.name(`"unique_key":`)
 		writeText[string](w, m.UniqueKey)
 	}
+	if m.Priority != 0 {
+		w.name(`"priority":`)
+		writeInt(w, m.Priority)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *QueueEnqueueBatch) ReadJSON(text []byte) bool {
+	*m = QueueEnqueueBatch{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = QueueEnqueueBatch{}
+		return false
+	}
+	return true
+}
+
+func (m *QueueEnqueueBatch) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "events":
+			s.once(&seen, 0)
+			readList(s, &m.Events, func(s *scanner, v *QueueEnqueue) { v.readFrom(s) })
+		default:
+			s.unknown(name, "events")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m QueueEnqueueBatch) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 56)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *QueueEnqueueBatch) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"events":`)
+	writeList(w, m.Events, func(w *writer, v QueueEnqueue) { v.writeTo(w) })
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *QueueJobs) ReadJSON(text []byte) bool {
+	*m = QueueJobs{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = QueueJobs{}
+		return false
+	}
+	return true
+}
+
+func (m *QueueJobs) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "jobs":
+			s.once(&seen, 0)
+			readList(s, &m.Jobs, func(s *scanner, v *QueueJob) { v.readFrom(s) })
+		default:
+			s.unknown(name, "jobs")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m QueueJobs) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 56)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *QueueJobs) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"jobs":`)
+	writeList(w, m.Jobs, func(w *writer, v QueueJob) { v.writeTo(w) })
 	w.b = append(w.b, '}')
 }
 

@@ -67,6 +67,8 @@ var travelling = map[string]func() codecMessage{
 	"MappingList":          func() codecMessage { return new(MappingList) },
 	"MappingEntries":       func() codecMessage { return new(MappingEntries) },
 	"QueueEnqueue":         func() codecMessage { return new(QueueEnqueue) },
+	"QueueEnqueueBatch":    func() codecMessage { return new(QueueEnqueueBatch) },
+	"QueueJobs":            func() codecMessage { return new(QueueJobs) },
 	"QueueJob":             func() codecMessage { return new(QueueJob) },
 	"IntegrationUpdate":    func() codecMessage { return new(IntegrationUpdate) },
 	"Message":              func() codecMessage { return new(Message) },

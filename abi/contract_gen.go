@@ -1535,6 +1535,17 @@ type QueueEnqueue struct {
 	Data      json.RawMessage `json:"data,omitempty"`       // Its data.
 	DelayMS   int64           `json:"delay_ms,omitempty"`   // Not before.
 	UniqueKey string          `json:"unique_key,omitempty"` // Nothing is enqueued while one with this key waits. Default: delivery id and ordinal, so that a repeated try enqueues once.
+	Priority  int64           `json:"priority,omitempty"`   // From -100 to 100. Higher ones of the record go first; those of one priority by age.
+}
+
+// QueueEnqueueBatch: Several pieces of further work.
+type QueueEnqueueBatch struct {
+	Events []QueueEnqueue `json:"events"` // 1 to `enqueue_batch` of them.
+}
+
+// QueueJobs: The jobs.
+type QueueJobs struct {
+	Jobs []QueueJob `json:"jobs"` // In the order of the events.
 }
 
 // QueueJob: The job.
@@ -1871,6 +1882,7 @@ var Functions = []Function{
 	{Capability: "mapping", Name: "delete", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "mapping", Name: "list", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "queue", Name: "enqueue", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
+	{Capability: "queue", Name: "enqueue_batch", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "integration", Name: "update", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "webhook", Name: "endpoint", Class: ClassRead, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
 	{Capability: "run", Name: "checkpoint", Class: ClassLocal, Kinds: []PluginKind{PluginKindIntegration}, Reserved: false},
@@ -1912,6 +1924,7 @@ const (
 	LimitHostCalls         = 10000      // Host functions of one call.
 	LimitManifestBytes     = 262144     // Manifest.
 	LimitModuleBytes       = 67108864   // The `.wasm` file.
+	LimitEnqueueBatch      = 100        // Events of one `queue.enqueue_batch`.
 	LimitSchedules         = 100        // Schedules of one record that its guests put; also the schedules of a manifest.
 	LimitScheduleEveryS    = 10         // Least interval of a schedule.
 	LimitMaxTimeoutMS      = 900000     // Most that `limits.timeout_ms` of a manifest may ask for.

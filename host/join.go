@@ -130,7 +130,7 @@ func (h *Host) plugins(ctx context.Context) error {
 		Settings: h.Plugins, RedirectURL: h.redirectURL, Connected: h.goOn, Now: h.cfg.Now, Log: h.cfg.Log,
 	})
 	h.later(func() error { h.Connections.Close(); return nil })
-	h.Runs = &journal.Service{Store: h.db, Now: h.cfg.Now, Committed: h.wake, Unpark: h.db.Unpark}
+	h.Runs = &journal.Service{Store: h.db, Now: h.cfg.Now, Committed: h.wake, Unpark: h.db.Unpark, GiveUp: h.cancelJob}
 	h.Integrations = &integration.Service{
 		Runs:  h.Runs,
 		Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Settings: h.Plugins, Vault: h.vault,
@@ -170,6 +170,10 @@ func (h *Host) redirectURL(module string) string {
 // goOn lets what waited for an account go on once it was authorised again.
 func (h *Host) goOn(ctx context.Context, o account.Owner, e connection.EntityID) error {
 	return h.Integrations.Reauthorized(ctx, o, e)
+}
+
+func (h *Host) cancelJob(ctx context.Context, a account.Actor, id job.ID) error {
+	return h.Jobs.Cancel(ctx, a, id)
 }
 
 func (h *Host) wake() {

@@ -367,18 +367,18 @@ func (db *DB) ValueKeys(ctx context.Context, o account.Owner, id integration.ID,
 	return keys, at("store.ValueKeys", err, nil)
 }
 
-func (db *DB) EnqueueFor(ctx context.Context, o account.Owner, id integration.ID, n job.New, maxWaiting int) (jid job.ID, existed bool, err error) {
+func (db *DB) EnqueueFor(ctx context.Context, o account.Owner, id integration.ID, jobs []job.New, maxWaiting int) (done []job.Enqueued, err error) {
 	err = db.writeOwned(ctx, "store.EnqueueFor", o, id, func(tx *Tx) error {
-		waiting, err := One(tx, Value[int], `SELECT coalesce(max(keyed), 0) FROM lanes WHERE owner = $1 AND name = $2`, n.Owner, n.Lane)
-		if err != nil {
+		if done, err = enqueueAll(tx, jobs); err != nil {
 			return err
 		}
-		if jid, existed, err = enqueue(tx, n); err == nil && !existed && waiting >= maxWaiting {
-			return fault.New(fault.Exhausted, "store.EnqueueFor", "%d jobs of this integration wait already; go on when some are done", waiting).On(fault.Guest)
+		waiting, err := One(tx, Value[int], `SELECT coalesce(max(keyed), 0) FROM lanes WHERE owner = $1 AND name = $2`, o, string(id))
+		if err == nil && waiting > maxWaiting && slices.ContainsFunc(done, func(d job.Enqueued) bool { return !d.Existed }) {
+			err = fault.New(fault.Exhausted, "store.EnqueueFor", "%d jobs of this integration wait already; go on when some are done", maxWaiting).On(fault.Guest)
 		}
 		return err
 	})
-	return jid, existed, err
+	return done, err
 }
 
 // settleWith is the part of SettleJob that belongs to the room which worked the job.

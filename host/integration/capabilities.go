@@ -9,6 +9,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
+	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
@@ -148,36 +149,67 @@ func (c *mapping) List(ctx context.Context, q abi.MappingList) (abi.MappingEntri
 type queue run
 
 func (c *queue) Enqueue(ctx context.Context, q abi.QueueEnqueue) (abi.QueueJob, error) {
-	if !c.plugin.Manifest.EventDeclared(q.Event) {
-		return abi.QueueJob{}, guestFault(fault.Invalid, "event %s is not declared in the manifest", q.Event)
+	jobs, err := c.EnqueueBatch(ctx, abi.QueueEnqueueBatch{Events: []abi.QueueEnqueue{q}})
+	if err != nil {
+		return abi.QueueJob{}, err
 	}
-	if len(q.Data) > maxValue {
-		return abi.QueueJob{}, guestFault(fault.TooLarge, "data of an event has at most %d bytes", maxValue)
+	return jobs.Jobs[0], nil
+}
+
+func (c *queue) EnqueueBatch(ctx context.Context, q abi.QueueEnqueueBatch) (abi.QueueJobs, error) {
+	if len(q.Events) == 0 || len(q.Events) > abi.LimitEnqueueBatch {
+		return abi.QueueJobs{}, guestFault(fault.Invalid, "events must have 1 to %d elements", abi.LimitEnqueueBatch)
 	}
-	if q.DelayMS < 0 || q.DelayMS > maxDelay.Milliseconds() {
-		return abi.QueueJob{}, guestFault(fault.Invalid, "delay_ms must be between 0 and a year")
+	var batch []job.New
+	for i, e := range q.Events {
+		if err := c.check(e); err != nil {
+			return abi.QueueJobs{}, err
+		}
+		n := c.s.eventJob(c.in, e.Event, payload{Data: e.Data})
+		n.Priority = int(e.Priority)
+		n.RunAt = n.CreatedAt.Add(time.Duration(e.DelayMS) * time.Millisecond)
+		n.UniqueKey, n.Once = c.unique(ctx, e, i)
+		batch = append(batch, n)
 	}
-	n := c.s.eventJob(c.in, q.Event, payload{Data: q.Data})
-	n.RunAt = n.CreatedAt.Add(time.Duration(q.DelayMS) * time.Millisecond)
-	n.UniqueKey, n.Once = c.unique(ctx, q)
-	id, existed, err := c.s.Store.EnqueueFor(ctx, c.in.Owner, c.in.ID, n, maxEnqueued)
-	if err == nil && !existed {
-		c.s.wake()
+	done, err := c.s.Store.EnqueueFor(ctx, c.in.Owner, c.in.ID, batch, maxEnqueued)
+	if err != nil {
+		return abi.QueueJobs{}, err
 	}
-	return abi.QueueJob{ID: string(id), Existed: existed}, err
+	c.s.wake()
+	out := abi.QueueJobs{Jobs: []abi.QueueJob{}}
+	for _, d := range done {
+		out.Jobs = append(out.Jobs, abi.QueueJob{ID: string(d.ID), Existed: d.Existed})
+	}
+	return out, nil
+}
+
+func (c *queue) check(q abi.QueueEnqueue) error {
+	switch {
+	case !c.plugin.Manifest.EventDeclared(q.Event):
+		return guestFault(fault.Invalid, "event %s is not declared in the manifest", q.Event)
+	case len(q.Data) > maxValue:
+		return guestFault(fault.TooLarge, "data of an event has at most %d bytes", maxValue)
+	case q.DelayMS < 0 || q.DelayMS > maxDelay.Milliseconds():
+		return guestFault(fault.Invalid, "delay_ms must be between 0 and a year")
+	case q.Priority < -job.MaxPriority || q.Priority > job.MaxPriority:
+		return guestFault(fault.Invalid, "priority must be between %d and %d", -job.MaxPriority, job.MaxPriority)
+	}
+	return nil
 }
 
 // unique keeps keys of different records apart. Without a key of the guest's own, a repeated try of a delivery enqueues
-// the same work once for good, also when the first was worked off meanwhile.
-func (c *queue) unique(ctx context.Context, q abi.QueueEnqueue) (key string, once bool) {
+// the same work once for good, also when the first was worked off meanwhile. i is its place in the call.
+func (c *queue) unique(ctx context.Context, q abi.QueueEnqueue, i int) (key string, once bool) {
 	recorded := plugin.HostCallOf(ctx)
 	switch {
 	case q.UniqueKey != "":
 		return string(c.in.ID) + "|" + q.UniqueKey, false
 	case recorded == nil:
 		return string(c.in.ID) + "|" + rand.Text(), false
+	case i == 0:
+		return string(c.in.ID) + "|" + recorded.Key, true
 	}
-	return string(c.in.ID) + "|" + recorded.Key, true
+	return fmt.Sprintf("%s|%s|%d", c.in.ID, recorded.Key, i), true
 }
 
 // record serves the guest's changes of its own record.

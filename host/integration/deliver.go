@@ -41,7 +41,27 @@ type payload struct {
 func (s *Service) eventJob(in *Integration, event string, p payload) job.New {
 	p.Integration, p.Event = in.ID, event
 	raw, _ := json.Marshal(p) // Data was checked to be JSON
-	return job.New{ID: job.NewID(), Owner: in.Owner, Lane: string(in.ID), Kind: JobDeliver, Payload: raw, CreatedAt: s.now()}
+	return job.New{ID: job.NewID(), Owner: in.Owner, Lane: string(in.ID), Limits: limitsOf(in), Kind: JobDeliver, Payload: raw, CreatedAt: s.now()}
+}
+
+// EditedPayload is the payload of a delivery job, with the input that a person gave for its replay as the event's data.
+func EditedPayload(j *job.Job) (json.RawMessage, error) {
+	p, err := payloadOf(j)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(p)
+}
+
+func payloadOf(j *job.Job) (payload, error) {
+	var p payload
+	if err := json.Unmarshal(j.Payload, &p); err != nil {
+		return p, fault.Wrap(err, fault.Internal, "integration.Work", "the job's payload cannot be read")
+	}
+	if len(j.Replay.Input) > 0 {
+		p.Data, p.Stored = j.Replay.Input, ""
+	}
+	return p, nil
 }
 
 // Tick is one moment of a schedule of a record.
@@ -68,9 +88,9 @@ func (s *Service) TickJob(o account.Owner, t Tick) job.New {
 
 // Work delivers one event to its guest. It is the job.Handler of JobDeliver.
 func (s *Service) Work(ctx context.Context, j *job.Job) job.Outcome {
-	var p payload
-	if err := json.Unmarshal(j.Payload, &p); err != nil {
-		return job.Outcome{Err: fault.Wrap(err, fault.Internal, "integration.Work", "the job's payload cannot be read"), Halt: true}
+	p, err := payloadOf(j)
+	if err != nil {
+		return job.Outcome{Err: err, Halt: true}
 	}
 	in, err := s.Store.IntegrationByID(ctx, j.Owner, p.Integration)
 	if fault.Is(err, fault.NotFound) {
@@ -89,8 +109,11 @@ func (s *Service) Work(ctx context.Context, j *job.Job) job.Outcome {
 	if err != nil {
 		return job.Outcome{Err: err}
 	}
-	err = s.deliver(ctx, j, in, p, rec)
-	return s.settle(ctx, in, p.Event, rec, err)
+	told := &limited{}
+	err = s.deliver(ctx, j, in, p, rec, told)
+	o := s.settle(ctx, in, p.Event, rec, err)
+	o.Pause = told.pauses()
+	return o
 }
 
 // event makes the data of an event that was stored when it came.

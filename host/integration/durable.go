@@ -17,7 +17,7 @@ import (
 
 // deliver runs the guest, on record: a try that was cut short goes on where its record ends, on the version with which it
 // began.
-func (s *Service) deliver(ctx context.Context, j *job.Job, in *Integration, p payload, rec *journal.Recorder) error {
+func (s *Service) deliver(ctx context.Context, j *job.Job, in *Integration, p payload, rec *journal.Recorder, told *limited) error {
 	start := rec.Resume(false)
 	if start == nil {
 		var err error
@@ -37,6 +37,7 @@ func (s *Service) deliver(ctx context.Context, j *job.Job, in *Integration, p pa
 	if err != nil {
 		return err
 	}
+	r.limited = told
 	call := r.call(start.Export)
 	call.Input, call.Journal = start.Input, rec.Journal()
 	_, err = plugin.Run[abi.EventOutput](ctx, s.Guests, call)

@@ -180,7 +180,7 @@ func (s *Service) copies(h hooked, e *AppEvent, users []User) []Copy {
 			continue
 		}
 		id := newEventID()
-		record := &Integration{ID: u.Integration, Owner: u.Owner}
+		record := &Integration{ID: u.Integration, Owner: u.Owner, Members: []Member{{Entity: u.Entity}}}
 		out = append(out, Copy{Event: id, Integration: u.Integration, Owner: u.Owner, Then: s.eventJob(record, event, payload{Stored: id})})
 	}
 	return out

@@ -23,6 +23,7 @@ type run struct {
 	timeout time.Duration
 	handles *secret.Handles
 	secrets map[string]secret.Text // of the configuration, by place
+	limited *limited               // nil when there is no job to wait
 	log     *slog.Logger
 }
 
@@ -126,7 +127,9 @@ func (c *remote) Send(ctx context.Context, q abi.HTTPRequest) (abi.HTTPResponse,
 	if err != nil {
 		return abi.HTTPResponse{}, err
 	}
-	return c.s.Connections.Send(ctx, c.in.Owner, id, q, (*run)(c).options())
+	answer, err := c.s.Connections.Send(ctx, c.in.Owner, id, q, (*run)(c).options())
+	c.limited.note(id, err, c.s.now())
+	return answer, err
 }
 
 func (c *remote) Call(ctx context.Context, q abi.ModuleCall) (abi.ModuleValue, error) {
@@ -135,5 +138,6 @@ func (c *remote) Call(ctx context.Context, q abi.ModuleCall) (abi.ModuleValue, e
 		return abi.ModuleValue{}, err
 	}
 	value, err := c.s.Connections.CallMethod(ctx, c.in.Owner, id, q.Method, q.Args, (*run)(c).options())
+	c.limited.note(id, err, c.s.now())
 	return abi.ModuleValue{Value: value}, err
 }

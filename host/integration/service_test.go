@@ -147,7 +147,7 @@ func newHouse(t *testing.T) *house {
 
 func plugins() catalog {
 	sync := &plugin.Plugin{
-		Name: "sync", Version: "1.2.3", Kind: abi.PluginKindIntegration, State: plugin.Ready,
+		Name: "sync", Version: "1.2.3", Digest: "sha256:sync", Kind: abi.PluginKindIntegration, State: plugin.Ready,
 		Exports: []string{abi.ExportHandleEvent, abi.ExportRunAction, abi.ExportValidateConfig},
 		Manifest: abi.Manifest{
 			Name: "sync", Kind: abi.PluginKindIntegration, Roles: []abi.Role{{Name: "crm", Module: "crm"}},
@@ -158,12 +158,12 @@ func plugins() catalog {
 			Webhooks: []abi.Webhook{{Name: "crm", Role: "crm"}},
 		},
 	}
-	crm := &plugin.Plugin{Name: "crm", Kind: abi.PluginKindModule, State: plugin.Ready, Manifest: *abi.ManifestDefaults(&abi.Manifest{
+	crm := &plugin.Plugin{Name: "crm", Digest: "sha256:crm", Kind: abi.PluginKindModule, State: plugin.Ready, Manifest: *abi.ManifestDefaults(&abi.Manifest{
 		Name: "crm", Kind: abi.PluginKindModule,
 		Hooks: []abi.VendorHook{{Name: "crm", Signature: &abi.Signature{Header: "X-Signature"}, EventID: "header:X-Id", Event: "/type"}},
 	})}
 	strict := *sync
-	strict.Name, strict.Manifest.Name, strict.Manifest.Options = "strict", "strict", &abi.IntegrationOptions{}
+	strict.Name, strict.Digest, strict.Manifest.Name, strict.Manifest.Options = "strict", "sha256:strict", "strict", &abi.IntegrationOptions{}
 	strict.Manifest.Config = &abi.Form{JSONSchema: json.RawMessage(`{"type":"object","required":["days"],"properties":{"days":{"type":"integer"}}}`)}
 	return catalog{"sync": sync, "crm": crm, "strict": &strict}
 }
@@ -209,6 +209,7 @@ func (h *house) work() (*job.Job, job.Settlement) {
 	case o.Err != nil:
 		s = job.Settlement{State: job.Halted, Error: fault.PublicMessage(o.Err)}
 	}
+	s.Pauses = o.Pause
 	if o.With != nil {
 		s.With = o.With(s)
 	}
@@ -712,7 +713,7 @@ func TestCapabilities_BoundsAndRules(t *testing.T) {
 			return err
 		}, fault.Invalid},
 		"negative delay": {func(ctx context.Context, c plugin.Capabilities) error {
-			_, err := c.Queue.Enqueue(ctx, abi.QueueEnqueue{Event: "PAGE", DelayMS: -1})
+			_, err := c.Queue.EnqueueBatch(ctx, abi.QueueEnqueueBatch{Events: []abi.QueueEnqueue{{Event: "PAGE"}, {Event: "PAGE", DelayMS: -1}}})
 			return err
 		}, fault.Invalid},
 		"unknown role": {func(ctx context.Context, c plugin.Capabilities) error {

@@ -79,9 +79,10 @@ type Store interface {
 	// only if there is none of that origin.
 	KeepWebhookSecret(ctx context.Context, o account.Owner, id ID, one HookSecret, keep int) error
 
-	// EnqueueFor enqueues work of an integration of the owner; existed is true when its UniqueKey waits already. Returns
-	// fault.Exhausted when maxWaiting jobs wait that guests of the record enqueued (those with a UniqueKey).
-	EnqueueFor(ctx context.Context, o account.Owner, id ID, n job.New, maxWaiting int) (jid job.ID, existed bool, err error)
+	// EnqueueFor enqueues work of an integration of the owner, all or nothing; what has the UniqueKey of a job that waits
+	// existed. Returns fault.Exhausted when more than maxWaiting jobs would wait that guests of the record enqueued (those
+	// with a UniqueKey).
+	EnqueueFor(ctx context.Context, o account.Owner, id ID, jobs []job.New, maxWaiting int) ([]job.Enqueued, error)
 
 	// Notify writes down what a guest tells, f.Subject being its record, unless something was told with the same once. Returns
 	// fault.RateLimited when it told max things after since.

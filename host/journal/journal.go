@@ -54,6 +54,8 @@ type Start struct {
 	Handles string `json:"handles,omitempty"`
 	// Generation counts the checkpoints before.
 	Generation int `json:"generation,omitempty"`
+	// Replay counts how often a person had replayed the job before.
+	Replay int `json:"replay,omitempty"`
 }
 
 // Entry is one host call of a try.

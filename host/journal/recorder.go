@@ -52,13 +52,17 @@ type Recorder struct {
 }
 
 // Resume returns the start of the try that goes on: one that was cut short, that slept, or that failed at a step which may
-// go better now. It returns nil when a new one has to Begin.
+// go better now or from which a person replays. It returns nil when a new one has to Begin.
 func (r *Recorder) Resume(fromFailedStep bool) *Start {
 	t := r.log.Last()
 	if t == nil {
 		return nil
 	}
-	if t.End != nil && !r.reopen(t, fromFailedStep) {
+	replayed := r.job.Replays > t.Start.Replay // since this try began
+	if replayed && r.job.Replay.From == job.Start {
+		return nil
+	}
+	if t.End != nil && !r.reopen(t, fromFailedStep || replayed) {
 		return nil
 	}
 	r.open(t, true)
@@ -82,6 +86,7 @@ func (r *Recorder) reopen(t *Try, always bool) bool {
 func (r *Recorder) Begin(s Start) (*Start, error) {
 	s.At = r.now()
 	s.Generation = r.run.Generation
+	s.Replay = r.job.Replays
 	if _, err := io.ReadFull(r.entropy, s.Seed[:]); err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "journal.Begin", "there is no randomness")
 	}

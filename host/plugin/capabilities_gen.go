@@ -48,6 +48,8 @@ type MappingCapability interface {
 type QueueCapability interface {
 	// Enqueue: Enqueues an event.
 	Enqueue(context.Context, abi.QueueEnqueue) (abi.QueueJob, error)
+	// EnqueueBatch: Enqueues several events, all or none.
+	EnqueueBatch(context.Context, abi.QueueEnqueueBatch) (abi.QueueJobs, error)
 }
 
 // IntegrationCapability: Status, configuration and messages of the integration record.
@@ -195,6 +197,11 @@ func (c Capabilities) Serve(ctx context.Context, capability, function string, re
 			return refuse(notGranted(capability))
 		}
 		return serve(ctx, request, abi.LimitRequestBytes, c.Queue.Enqueue)
+	case "queue.enqueue_batch":
+		if c.Queue == nil {
+			return refuse(notGranted(capability))
+		}
+		return serve(ctx, request, abi.LimitRequestBytes, c.Queue.EnqueueBatch)
 	case "integration.update":
 		if c.Integration == nil {
 			return refuse(notGranted(capability))

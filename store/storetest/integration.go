@@ -139,7 +139,7 @@ func integrationForeign(t *testing.T, db *store.DB) {
 		errs["DeleteValue"] = db.DeleteValue(ctx, o, in.ID, "k")
 		errs["AppendMessages"] = db.AppendMessages(ctx, o, in.ID, []integration.Message{{Level: abi.MessageLevelInfo, Title: "t", At: noon}})
 		errs["KeepWebhookSecret"] = db.KeepWebhookSecret(ctx, o, in.ID, own, 0)
-		_, _, errs["EnqueueFor"] = db.EnqueueFor(ctx, o, in.ID, jobFor(in), 10)
+		_, errs["EnqueueFor"] = db.EnqueueFor(ctx, o, in.ID, []job.New{jobFor(in)}, 10)
 		return errs
 	}
 	for _, o := range []account.Owner{ownerB, ""} {
@@ -364,7 +364,7 @@ func integrationRemove(t *testing.T, db *store.DB) {
 		t.Fatal(err)
 	}
 	j := claim(t, db, 1)[0]
-	if _, _, err := db.EnqueueFor(t.Context(), ownerA, in.ID, jobFor(in), 10); err != nil {
+	if _, err := db.EnqueueFor(t.Context(), ownerA, in.ID, []job.New{jobFor(in)}, 10); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, db, j, job.Settlement{State: job.Done, With: &integration.Settled{Owner: ownerA, Integration: in.ID, Remove: true}})
@@ -513,8 +513,8 @@ func integrationBounds(t *testing.T, db *store.DB) {
 	enqueue := func(key string) (bool, error) {
 		n := jobFor(in)
 		n.UniqueKey = key
-		_, existed, err := db.EnqueueFor(t.Context(), ownerA, in.ID, n, 2)
-		return existed, err
+		done, err := db.EnqueueFor(t.Context(), ownerA, in.ID, []job.New{n}, 2)
+		return err == nil && done[0].Existed, err
 	}
 	for _, key := range []string{"1", "2"} {
 		if _, err := enqueue(key); err != nil {

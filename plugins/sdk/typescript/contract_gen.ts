@@ -1483,6 +1483,20 @@ export interface QueueEnqueue {
   delay_ms?: number;
   /** Nothing is enqueued while one with this key waits. Default: delivery id and ordinal, so that a repeated try enqueues once. */
   unique_key?: string;
+  /** From -100 to 100. Higher ones of the record go first; those of one priority by age. */
+  priority?: number;
+}
+
+/** Several pieces of further work. */
+export interface QueueEnqueueBatch {
+  /** 1 to `enqueue_batch` of them. */
+  events: QueueEnqueue[];
+}
+
+/** The jobs. */
+export interface QueueJobs {
+  /** In the order of the events. */
+  jobs: QueueJob[];
 }
 
 /** The job. */
@@ -1935,6 +1949,8 @@ export interface Capabilities {
   queue: {
     /** Enqueues an event. */
     enqueue: { request: QueueEnqueue; response: QueueJob };
+    /** Enqueues several events, all or none. */
+    enqueue_batch: { request: QueueEnqueueBatch; response: QueueJobs };
   };
   /** Status, configuration and messages of the integration record. */
   integration: {

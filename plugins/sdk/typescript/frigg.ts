@@ -21,7 +21,7 @@
 import type {
   ActionInput, ActionOutput, Answer, Association, AssociationList, Capabilities, EventInput, EventOutput, Fault, FaultKind,
   FetchPageInput, FetchPageOutput, HashAlgorithm, HTTPReply, HTTPRequest, HTTPResponse, Integration, IntegrationUpdate,
-  MappingEntry, MethodInput, MethodOutput, ModuleValue, Process, ProcessAdd, ProcessCreate, ProcessUpdate, QueueJob,
+  MappingEntry, MethodInput, MethodOutput, ModuleValue, Process, ProcessAdd, ProcessCreate, ProcessUpdate, QueueEnqueue, QueueJob,
   RecordResult, RecordWrite, RouteInput, ScheduleEntry, SchedulePut, SyncSide, SyncStarted, WebhookAddress, WebhookEvent,
   WriteBatchInput, WriteBatchOutput,
 } from "./contract_gen";
@@ -197,8 +197,10 @@ export function mapping<T = any>(set: string): Mapping<T> {
 
 /** Further durable work for the same integration record. */
 export const queue = {
-  enqueue: (event: string, data?: unknown, options: { delay_ms?: number; unique_key?: string } = {}): Promise<QueueJob> =>
+  enqueue: (event: string, data?: unknown, options: { delay_ms?: number; unique_key?: string; priority?: number } = {}): Promise<QueueJob> =>
     call("queue", "enqueue", { ...options, event, data }),
+  /** Up to 100 events, all or none. It costs one call. */
+  enqueueAll: async (events: QueueEnqueue[]): Promise<QueueJob[]> => (await call("queue", "enqueue_batch", { events })).jobs,
 };
 
 /** Waits. Longer than a few seconds costs no process: the run ends here, and goes on when the time has come. */

@@ -250,6 +250,8 @@ func (f *Integration) serveIntegration(capability, function string, request []by
 		return serve(request, f.listMapping), true
 	case "queue.enqueue":
 		return serve(request, f.enqueue), true
+	case "queue.enqueue_batch":
+		return serve(request, f.enqueueBatch), true
 	case "schedule.put":
 		return serve(request, f.putSchedule), true
 	case "schedule.delete":
@@ -337,6 +339,18 @@ func (f *Integration) enqueue(q abi.QueueEnqueue) (abi.QueueJob, error) {
 	f.keys[key] = true
 	f.Queue = append(f.Queue, Job{q.Event, q.Data, time.Duration(q.DelayMS) * time.Millisecond, key})
 	return abi.QueueJob{ID: key}, nil
+}
+
+func (f *Integration) enqueueBatch(q abi.QueueEnqueueBatch) (abi.QueueJobs, error) {
+	jobs := abi.QueueJobs{}
+	for _, e := range q.Events {
+		j, err := f.enqueue(e)
+		if err != nil {
+			return jobs, err
+		}
+		jobs.Jobs = append(jobs.Jobs, j)
+	}
+	return jobs, nil
 }
 
 // notify keeps what is new: a handler that runs again tells nothing twice.

@@ -105,18 +105,39 @@ func Delay(d time.Duration) EnqueueOption {
 	return func(r *abi.QueueEnqueue) { r.DelayMS = d.Milliseconds() }
 }
 
+// Priority lets the event go before those of this record with a lower one, from -100 to 100. Without it it is 0.
+func Priority(n int) EnqueueOption { return func(r *abi.QueueEnqueue) { r.Priority = int64(n) } }
+
 // Enqueue adds an event to the work of this record.
 func Enqueue[T any](c *Call, event Event[T], data T, options ...EnqueueOption) error {
-	b, err := json.Marshal(data)
-	if err != nil {
-		return err
+	r, err := enqueue(event, data, options)
+	if err == nil {
+		_, err = wire.QueueEnqueue(c.host, r)
 	}
+	return err
+}
+
+// EnqueueAll adds up to 100 events with the same options to the work of this record, all or none. It costs one call.
+func EnqueueAll[T any](c *Call, event Event[T], data []T, options ...EnqueueOption) error {
+	var batch abi.QueueEnqueueBatch
+	for _, d := range data {
+		r, err := enqueue(event, d, options)
+		if err != nil {
+			return err
+		}
+		batch.Events = append(batch.Events, r)
+	}
+	_, err := wire.QueueEnqueueBatch(c.host, batch)
+	return err
+}
+
+func enqueue[T any](event Event[T], data T, options []EnqueueOption) (abi.QueueEnqueue, error) {
+	b, err := json.Marshal(data)
 	r := abi.QueueEnqueue{Event: string(event), Data: b}
 	for _, o := range options {
 		o(&r)
 	}
-	_, err = wire.QueueEnqueue(c.host, r)
-	return err
+	return r, err
 }
 
 // Notification is the name of something that the integration tells, together with the type of its data; it must be declared in

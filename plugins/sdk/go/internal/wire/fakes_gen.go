@@ -61,6 +61,11 @@ func QueueEnqueue(h Host, r abi.QueueEnqueue) (abi.QueueJob, error) {
 	return call[abi.QueueJob](h, "queue", "enqueue", r)
 }
 
+// QueueEnqueueBatch: Enqueues several events, all or none.
+func QueueEnqueueBatch(h Host, r abi.QueueEnqueueBatch) (abi.QueueJobs, error) {
+	return call[abi.QueueJobs](h, "queue", "enqueue_batch", r)
+}
+
 // IntegrationUpdate: Changes it and answers with the new record.
 func IntegrationUpdate(h Host, r abi.IntegrationUpdate) (abi.Integration, error) {
 	return call[abi.Integration](h, "integration", "update", r)

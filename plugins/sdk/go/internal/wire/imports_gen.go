@@ -92,6 +92,14 @@ func QueueEnqueue(_ Host, r abi.QueueEnqueue) (abi.QueueJob, error) {
 	return call[abi.QueueJob](queueEnqueue, r)
 }
 
+//go:wasmimport frigg:host/queue enqueue_batch
+func queueEnqueueBatch(request uint64) uint64
+
+// QueueEnqueueBatch: Enqueues several events, all or none.
+func QueueEnqueueBatch(_ Host, r abi.QueueEnqueueBatch) (abi.QueueJobs, error) {
+	return call[abi.QueueJobs](queueEnqueueBatch, r)
+}
+
 //go:wasmimport frigg:host/integration update
 func integrationUpdate(request uint64) uint64
 
