@@ -43,15 +43,25 @@ func (k *kernel) breathe() {
 	if now.Sub(k.started) >= k.timeout {
 		k.end(k.overdue())
 	}
-	k.memory.Unwatch()
-	k.pace.step(k, now)
+	k.share(now)
+}
+
+// share lets others go first if it is time for that, and ends the call when its own is up.
+func (k *kernel) share(now time.Time) {
+	if k.pace.due(now) {
+		k.memory.Pause()
+		k.pace.step(k, now)
+		k.memory.Resume()
+	}
 	k.checkDeadline()
 }
 
-// wait is called before the guest waits for something: it needs neither a core nor a thread then.
-func (k *kernel) wait() {
-	k.memory.Unwatch()
+// wait does something for which the guest waits: it needs neither a core nor a thread then.
+func (k *kernel) wait(do func()) {
+	k.memory.Pause()
 	k.pace.rest()
+	do()
+	k.memory.Resume()
 }
 
 // Bytes that a host function moves for a unit, as for bulk instructions, and how few of them are free.
@@ -105,7 +115,6 @@ func (k *kernel) count() { k.spent = k.lent - int64(int32(k.fuel.Get())) }
 
 // overdue is why a call ends whose time is up, also when its context does not know yet.
 func (k *kernel) overdue() *stop {
-	k.wait()
-	<-k.Done() // its timer is due
+	k.wait(func() { <-k.Done() }) // its timer is due
 	return contextStop(k, k.timeout, k.call.Export)
 }

@@ -112,8 +112,8 @@ func (k *kernel) running() *meter { return &k.meter }
 
 // ask implements blocks. The guest waits, so it needs no core; what the host answers brings its clock up to date.
 func (k *kernel) ask(im Import, request []byte) []byte {
-	k.wait()
-	answer := k.capability(im, request)
+	var answer []byte
+	k.wait(func() { answer = k.capability(im, request) })
 	k.clock.catchUp(k.now(k.engine.config.Now))
 	return answer
 }
@@ -364,8 +364,7 @@ func (k *kernel) logLevel() uint64 {
 func (k *kernel) logBlock(level Level, offset uint64) {
 	line := k.block(offset)
 	k.pay(uint64(len(line)))
-	k.wait() // it may be slow to write
-	k.meter.log(level, line)
+	k.wait(func() { k.meter.log(level, line) }) // it may be slow to write
 	k.free(offset)
 }
 

@@ -69,10 +69,10 @@ func (k *kernel) Capability(capability, name string, request []byte) []byte {
 
 // Log implements javascript.Host.
 func (k *kernel) Log(level javascript.Level, line []byte) {
-	k.wait() // it may be slow to write
-	k.meter.log(map[javascript.Level]Level{
+	of := map[javascript.Level]Level{
 		javascript.Debug: LevelDebug, javascript.Info: LevelInfo, javascript.Warn: LevelWarn, javascript.Error: LevelError,
-	}[level], line)
+	}[level]
+	k.wait(func() { k.meter.log(of, line) }) // it may be slow to write
 }
 
 // Random implements javascript.Host.

@@ -89,16 +89,24 @@ func (p *pace) begin(t *turns, now time.Time) {
 	t.began.Store(now.UnixNano())
 }
 
-// step is called where a guest may be left alone for a while.
-func (p *pace) step(ctx context.Context, now time.Time) {
+// due is asked where a guest may be left alone for a while, and reports whether it is time for others; step follows then.
+func (p *pace) due(now time.Time) bool {
 	if p.held && now.UnixNano()-p.turns.began.Load() > int64(calm) {
 		p.turns.resume()
 	}
-	if p.steps++; p.steps < small || now.Sub(p.since) < quick {
-		if ran := now.Sub(p.asked); ran >= first || p.held && ran >= step {
-			p.asked = now
-			runtime.Gosched()
-		}
+	p.steps++
+	ran := now.Sub(p.asked)
+	return p.long(now) || ran >= first || p.held && ran >= step
+}
+
+// long reports whether the guest has computed for so long that it needs a turn.
+func (p *pace) long(now time.Time) bool { return p.steps >= small && now.Sub(p.since) >= quick }
+
+// step lets others go first.
+func (p *pace) step(ctx context.Context, now time.Time) {
+	if !p.long(now) {
+		p.asked = now
+		runtime.Gosched()
 		return
 	}
 	if p.held && now.After(p.until) {

@@ -183,9 +183,7 @@ func random(k *kernel, p []uint64) uint64 {
 }
 
 func yield(k *kernel, _ []uint64) uint64 {
-	k.memory.Unwatch()
-	k.pace.step(k, time.Now())
-	k.checkDeadline()
+	k.share(time.Now())
 	return errnoSuccess
 }
 
@@ -272,8 +270,7 @@ func poll(k *kernel, p []uint64) uint64 {
 	if errno != errnoSuccess {
 		return errno
 	}
-	k.wait() // others may compute meanwhile
-	k.sleep(wait)
+	k.wait(func() { k.sleep(wait) }) // others may compute meanwhile
 	k.clock.advance(int64(wait))
 	return k.putUint32(p[3], k.writeEvents(out, in, wait))
 }

@@ -28,6 +28,7 @@ type Memory struct {
 	complete bool   // that are all
 	watching bool
 	faults   int64 // of this thread when watching began
+	calm     bool  // none before that, since Watch
 }
 
 type state int
@@ -140,7 +141,7 @@ func (m *Memory) Free() {
 	if m.state == freed {
 		return
 	}
-	m.Unwatch()
+	m.Pause()
 	m.state, m.size, m.private = freed, 0, 0
 	_ = m.space.release() // fails only for what was never mapped
 	m.space = space{}

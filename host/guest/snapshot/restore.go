@@ -100,7 +100,7 @@ func (m *Memory) restoreFound(by Method) (pages int, err error) {
 
 // restoreChanged looks at every page. Those that were only read stay shared.
 func (m *Memory) restoreChanged() (pages int, err error) {
-	m.Unwatch()
+	m.undisturbed()
 	defer func() { m.complete = false }() // it looks at contents, and does not learn which pages are private
 	end := wholePages(m.image.size)
 	pages = m.putBack(0, end)

@@ -47,6 +47,17 @@ func (m *Memory) mustRestore(t *testing.T, by Method) {
 	}
 }
 
+// elsewhere runs f on another thread.
+func elsewhere(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends
+		f()
+	}()
+	<-done
+}
+
 // TestWatch_NoticesEveryPageThatBecomesPrivate: and nothing else, so that the search is spared when it can be.
 func TestWatch_NoticesEveryPageThatBecomesPrivate(t *testing.T) {
 	for _, by := range []Method{PagemapScan, Pagemap} {
@@ -72,16 +83,25 @@ func TestWatch_NoticesEveryPageThatBecomesPrivate(t *testing.T) {
 			{"another page", func() { m.Bytes()[20*pageSize]++ }, false},
 			{"that page again", func() { m.Bytes()[20*pageSize]++ }, true},
 			{"the last byte", func() { m.Bytes()[m.size-1]++ }, false},
-			{"waiting", func() { m.Unwatch(); m.Unwatch() }, false},
+			{"waiting", func() { m.Pause(); m.Pause() }, false},
+			{"waiting for another thread", func() { m.Pause(); elsewhere(func() {}); m.Resume(); m.Resume() }, true},
+			{"a private page, waiting, another private page", func() { m.Bytes()[0]++; m.Pause(); m.Resume(); m.Bytes()[10*pageSize]++ }, true},
+			{"another page, waiting", func() { m.Bytes()[30*pageSize]++; m.Pause(); m.Resume() }, false},
+			{"another page, waiting twice", func() { m.Bytes()[31*pageSize]++; m.Pause(); m.Resume(); m.Pause(); m.Resume() }, false},
+			{"waiting, another page", func() { m.Pause(); m.Resume(); m.Bytes()[32*pageSize]++ }, false},
+			{"waiting, another page on another thread", func() {
+				m.Pause()
+				elsewhere(func() { m.Resume(); m.Bytes()[33*pageSize]++; m.Pause() })
+				m.Resume()
+			}, false},
 		} {
 			m.Watch()
 			m.Watch()
 			if !locked() {
 				t.Fatal("the goroutine does not keep its thread")
 			}
-			before := pageFaults()
 			c.do()
-			if calm := m.watching && pageFaults() == before; calm != c.calm {
+			if calm := m.watching && m.calm && pageFaults() == m.faults; calm != c.calm {
 				t.Errorf("%s after %s: undisturbed is %t", by, c.name, calm)
 			}
 			m.mustRestore(t, by)
@@ -120,7 +140,11 @@ func TestWatch_HoldsThroughEverything(t *testing.T) {
 		for range []int{0, 1, 2, pages / 4}[random.IntN(4)] {
 			m.Bytes()[random.IntN(pages)*int(pageSize)]++
 		}
-		if m.watching && pageFaults() == m.faults {
+		if random.IntN(4) == 0 {
+			m.Pause()
+			m.Resume()
+		}
+		if m.watching && m.calm && pageFaults() == m.faults {
 			spared++
 		}
 		by := PagemapScan
