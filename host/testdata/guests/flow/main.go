@@ -19,6 +19,9 @@ const later integration.Event[behave.Order] = "LATER"
 // ticked is the event of schedules.
 const ticked integration.Event[string] = "TICKED"
 
+// news is what an order lets it tell the embedding product.
+const news integration.Notification[string] = "TOLD"
+
 func init() {
 	integration.OnCreate(func(c *integration.Call) error { return c.Storage().Put("created", c.Integration.ID) })
 	integration.Action("DO", func(c *integration.Call, o behave.Order) ([]any, error) { return behave.Follow(guest{c}, o) })
@@ -74,6 +77,8 @@ func (g guest) Own(s behave.Step) (any, bool, error) {
 	case "schedules":
 		all, err := g.Schedules()
 		return all, true, err
+	case "notify":
+		return "notified", true, integration.Notify(g.Call, news, s.Text)
 	case "endpoint":
 		e, err := g.Webhook(s.Text)
 		if err != nil {
