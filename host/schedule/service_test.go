@@ -530,6 +530,10 @@ func TestPut_ReplacesTheManifestsUntilItIsDeleted(t *testing.T) {
 				t.Errorf("after an upgrade: %s", got)
 			}
 			h.catalog.declare(abi.Schedule{Name: "n", Event: "NIGHTLY", Cron: "0 3 * * *"})
+			h.s.Wake()
+			if got := show(other); got != manifests {
+				t.Errorf("of another record, after an upgrade: %s", got)
+			}
 			for range 2 { // deleting again is fine, and does not take the manifest's
 				must(t, h.s.DeleteSchedule(t.Context(), h.ada, id, "n"))
 				if got := show(id); got != manifests {
