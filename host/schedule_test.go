@@ -47,6 +47,11 @@ func TestSchedule_GuestsGetTheirTicks(t *testing.T) {
 		t.Errorf("it is still there: %+v", left)
 	}
 
+	if status, answer := c.act(id, step{"do": "later", "method": "schedule", "text": "passed"}); status != http.StatusOK { // from an event
+		t.Fatalf("%d %s", status, answer)
+	}
+	told("passed 1970-01-01T00:00:01Z ")
+
 	r.drop("flow.wasm", guests.Plugin(t, "flow", "scheduled.yaml", ""))
 	r.await("the schedule of the new version", func() bool { return len(list()) == 1 })
 	hourly := list()[0]

@@ -3,7 +3,6 @@ package schedule
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -18,20 +17,27 @@ const (
 	inTime = time.Minute
 )
 
-// Run lets schedules tick until ctx ends.
+// Run lets schedules tick until ctx ends. Planning the records of an upgraded plugin takes its time and goes on beside.
 func (s *Service) Run(ctx context.Context) {
 	s.init()
+	var planning sync.WaitGroup
+	planning.Go(func() { repeat(ctx, s.replan, s.plan) })
+	repeat(ctx, s.look, s.workOff)
+	planning.Wait()
+}
+
+// repeat calls do at once, whenever it is woken, and after the time that do has asked for.
+func repeat(ctx context.Context, wake <-chan struct{}, do func(context.Context) time.Duration) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.wake:
+		case <-wake:
 		case <-timer.C:
 		}
-		s.plan(ctx)
-		timer.Reset(s.workOff(ctx))
+		timer.Reset(do(ctx))
 	}
 }
 
@@ -43,8 +49,12 @@ func (s *Service) workOff(ctx context.Context) time.Duration {
 			s.failed(ctx, "schedules cannot be read", err)
 			return s.Poll
 		}
-		if len(due) > 0 && !s.tickAll(ctx, due) {
-			return s.Poll // something does not move: try again later
+		if err := atOnce(due, func(d Due) error { return s.tick(ctx, d) }); err != nil {
+			s.failed(ctx, "schedules do not tick", err)
+			return s.Poll
+		}
+		if len(due) > 0 && s.Enqueued != nil {
+			s.Enqueued()
 		}
 		if len(due) < batch {
 			break
@@ -66,23 +76,24 @@ func (s *Service) failed(ctx context.Context, msg string, err error) {
 	}
 }
 
-// tickAll lets schedules tick and reports whether all could.
-func (s *Service) tickAll(ctx context.Context, due []Due) bool {
-	var failures atomic.Int64
-	var all sync.WaitGroup
-	for _, d := range due {
-		all.Go(func() {
-			if err := s.tick(ctx, d); err != nil {
-				failures.Add(1)
-				s.failed(ctx, "the schedule "+string(d.ID)+" did not tick", err)
+// atOnce does something for all of a batch, so that their acts share commits. It returns the first failure.
+func atOnce[T any](all []T, do func(T) error) error {
+	failed := make(chan error, len(all))
+	var running sync.WaitGroup
+	for _, one := range all {
+		running.Go(func() {
+			if err := do(one); err != nil {
+				failed <- err
 			}
 		})
 	}
-	all.Wait()
-	if s.Enqueued != nil {
-		s.Enqueued()
+	running.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
 	}
-	return failures.Load() == 0
 }
 
 // tick works one due schedule off, or holds it while its record does not work.
@@ -92,7 +103,8 @@ func (s *Service) tick(ctx context.Context, d Due) error {
 	}
 	times, err := d.Rule.timetable(d.Integration, d.Name)
 	if err != nil {
-		return err
+		s.failed(ctx, "the schedule "+string(d.ID)+" cannot be read and is held", err)
+		return s.Store.HoldSchedule(ctx, d)
 	}
 	now := s.now()
 	a := Advance{Schedule: d.Schedule, NextAt: times(now), LastAt: d.LastAt, Overlap: d.Rule.Overlap, Most: most}

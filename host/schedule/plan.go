@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/host/fault"
@@ -12,7 +13,7 @@ import (
 )
 
 // plan gives records the schedules of the manifests that serve now: records that are new, and all when a plugin was upgraded.
-func (s *Service) plan(ctx context.Context) {
+func (s *Service) plan(ctx context.Context) time.Duration {
 	for _, p := range s.Plugins.Plugins() {
 		if p.Kind != abi.PluginKindIntegration {
 			continue
@@ -25,6 +26,7 @@ func (s *Service) plan(ctx context.Context) {
 			s.failed(ctx, "schedules of "+p.Name+" could not be planned", err)
 		}
 	}
+	return s.Poll
 }
 
 func (s *Service) planRecords(ctx context.Context, p *plugin.Plugin) error {
@@ -34,11 +36,10 @@ func (s *Service) planRecords(ctx context.Context, p *plugin.Plugin) error {
 		if err != nil || len(records) == 0 {
 			return err
 		}
-		for _, r := range records {
-			if err := s.planRecord(ctx, p, r, name); err != nil && !fault.Is(err, fault.NotFound) {
-				return err
-			}
+		if err := atOnce(records, func(r Record) error { return s.planRecord(ctx, p, r, name) }); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
 		}
+		nudge(s.look)
 	}
 	return nil
 }

@@ -33,15 +33,15 @@ type Service struct {
 	// Poll is the longest time between two looks at the database, which other processes change too; zero is 1 s.
 	Poll time.Duration
 
-	once sync.Once
-	wake chan struct{}
+	once         sync.Once
+	look, replan chan struct{} // wake the loops of Run
 }
 
 var _ integration.Schedules = (*Service)(nil)
 
 func (s *Service) init() {
 	s.once.Do(func() {
-		s.wake = make(chan struct{}, 1)
+		s.look, s.replan = make(chan struct{}, 1), make(chan struct{}, 1)
 		s.Poll = cmp.Or(s.Poll, time.Second)
 	})
 }
@@ -52,8 +52,14 @@ func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microseco
 // Run.
 func (s *Service) Wake() {
 	s.init()
+	nudge(s.look)
+	nudge(s.replan)
+}
+
+// nudge wakes a loop, or leaves it to look once more if it is at work.
+func nudge(loop chan<- struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case loop <- struct{}{}:
 	default:
 	}
 }

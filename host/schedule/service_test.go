@@ -446,6 +446,21 @@ func TestRun_DoesNotSpinOnWhatFails(t *testing.T) {
 	})
 }
 
+func TestRun_HoldsWhatCannotBeRead(t *testing.T) {
+	inHouse(t, func(t *testing.T, h *house) {
+		id := h.record(abi.StatusEnabled)
+		h.put(id, abi.SchedulePut{Name: "good", Event: "TICK", Cron: "* * * * *", Overlap: abi.OverlapQueue})
+		must(t, h.db.PutSchedule(t.Context(), &schedule.Schedule{
+			ID: schedule.NewID(), Owner: h.ada, Integration: id, Name: "bad", Event: "TICK", Rule: schedule.Rule{Cron: "of a later version"},
+			NextAt: time.Now(), CreatedAt: time.Now(), UpdatedAt: time.Now(),
+		}, 100))
+		h.run(func() { pass(2 * time.Minute) })
+		if s := h.schedules(id)["bad"]; !s.NextAt.IsZero() || s.HeldAt.IsZero() || len(h.ticks()) != 2 {
+			t.Errorf("%+v, %v", s, times(h.ticks()))
+		}
+	})
+}
+
 func TestRun_GivesRecordsTheSchedulesOfTheManifest(t *testing.T) {
 	inHouse(t, func(t *testing.T, h *house) {
 		nightly := abi.Schedule{Name: "nightly", Event: "NIGHTLY", Cron: "0 3 * * *"}

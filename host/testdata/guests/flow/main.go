@@ -73,7 +73,7 @@ func (g guest) Own(s behave.Step) (any, bool, error) {
 	case "later":
 		return "enqueued", true, integration.Enqueue(g.Call, later, behave.Order{Steps: []behave.Step{{Do: s.Method, Text: s.Text}}})
 	case "schedule":
-		return "scheduled", true, integration.Schedule(g.Call, s.Text, ticked, integration.At(time.Unix(int64(s.Number), 0)), s.Method)
+		return "scheduled", true, integration.Schedule(g.Call, s.Text, ticked, integration.At(time.Unix(int64(max(1, s.Number)), 0)), s.Method)
 	case "schedules":
 		all, err := g.Schedules()
 		return all, true, err
