@@ -13,8 +13,12 @@ import (
 	"github.com/frigg-host/frigg-host/host/plugin"
 )
 
-// waiting is how long a job of an integration that cannot work is put aside; a change of the record makes it due at once.
+// waiting is how long a job of an integration that cannot work is put aside at most.
 const waiting = 5 * time.Minute
+
+// patience is how long j is put aside now: a change of the record makes it due at once, unless it comes between the look at the
+// record and this.
+func patience(j *job.Job) time.Duration { return min(waiting, time.Second<<min(j.Epoch, 9)) }
 
 // Work works off one job of this room. It is the job.Handler of JobFetch, JobWrite and JobStart.
 func (s *Service) Work(ctx context.Context, j *job.Job) job.Outcome {
@@ -45,7 +49,7 @@ func (s *Service) restart(ctx context.Context, j *job.Job, p payload) job.Outcom
 		return job.Outcome{Err: err}
 	}
 	if integration.Decide(in.Status, p.Sync) != integration.Run {
-		return job.Outcome{Defer: waiting}
+		return job.Outcome{Defer: patience(j)}
 	}
 	_, _, err = s.start(ctx, j.Owner, p.Integration, p.Sync, false)
 	return job.Outcome{Err: err}
@@ -75,7 +79,7 @@ func (t *try) work(ctx context.Context) job.Outcome {
 	}
 	switch integration.Decide(t.in.Status, t.run.Spec.Name) {
 	case integration.Wait:
-		return job.Outcome{Defer: waiting}
+		return job.Outcome{Defer: patience(t.job)}
 	case integration.Discard:
 		return t.ends(job.Outcome{}, &Settled{Paused: true}, nil)
 	}

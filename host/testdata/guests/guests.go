@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -59,7 +60,14 @@ func goBuild(name, tags string) ([]byte, error) {
 // here is this folder.
 func here() string {
 	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(file)
+	dir := filepath.Dir(file)
+	if filepath.IsAbs(dir) {
+		return dir
+	}
+	if out, err := exec.Command("go", "list", "-f", "{{.Dir}}", dir).Output(); err == nil { // built with -trimpath, which leaves the import path
+		return strings.TrimSpace(string(out))
+	}
+	return dir
 }
 
 // Manifest reads a manifest, for example "probe/key.yaml".
