@@ -1531,7 +1531,7 @@ type MappingEntries struct {
 
 // QueueEnqueue: Further work for the same record.
 type QueueEnqueue struct {
-	Event     string          `json:"event"`                // Declared in `events`.
+	Event     string          `json:"event"`                // Declared in `events` or `schedules`.
 	Data      json.RawMessage `json:"data,omitempty"`       // Its data.
 	DelayMS   int64           `json:"delay_ms,omitempty"`   // Not before.
 	UniqueKey string          `json:"unique_key,omitempty"` // Nothing is enqueued while one with this key waits. Default: delivery id and ordinal, so that a repeated try enqueues once.

@@ -25,6 +25,7 @@ import (
 	"github.com/frigg-host/frigg-host/host/journal"
 	"github.com/frigg-host/frigg-host/host/plugin"
 	"github.com/frigg-host/frigg-host/host/plugin/plugintest"
+	"github.com/frigg-host/frigg-host/host/schedule"
 	"github.com/frigg-host/frigg-host/host/secret"
 	"github.com/frigg-host/frigg-host/store"
 )
@@ -140,6 +141,7 @@ func newHouse(t *testing.T) *house {
 		Store: db, Runs: &journal.Service{Store: db, Now: clock}, Guests: h.guests, Connections: h.accounts, Vault: secret.NewVault(root.Key, db, clock), Now: clock,
 		Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), PublicURL: "https://hooks.example.com", Plugins: plugins(),
 	}
+	h.s.Schedules = &schedule.Service{Store: db, Plugins: h.s.Plugins, Integrations: h.s, Now: clock, Log: h.s.Log}
 	h.ada, h.entity = h.person()
 	h.bob, h.foreign = h.person()
 	return h
@@ -702,6 +704,14 @@ func TestCapabilities_BoundsAndRules(t *testing.T) {
 		}, fault.Invalid},
 		"wild limit": {func(ctx context.Context, c plugin.Capabilities) error {
 			_, err := c.Storage.List(ctx, abi.StorageList{Limit: 1e9})
+			return err
+		}, fault.Invalid},
+		"undeclared event of a schedule": {func(ctx context.Context, c plugin.Capabilities) error {
+			_, err := c.Schedule.Put(ctx, abi.SchedulePut{Name: "n", Event: "OTHER", EveryS: 60})
+			return err
+		}, fault.Invalid},
+		"broken schedule": {func(ctx context.Context, c plugin.Capabilities) error {
+			_, err := c.Schedule.Put(ctx, abi.SchedulePut{Name: "n", Event: "PAGE", Cron: "often"})
 			return err
 		}, fault.Invalid},
 		"no entries": {func(ctx context.Context, c plugin.Capabilities) error {

@@ -1475,7 +1475,7 @@ export interface MappingEntries {
 
 /** Further work for the same record. */
 export interface QueueEnqueue {
-  /** Declared in `events`. */
+  /** Declared in `events` or `schedules`. */
   event: string;
   /** Its data. */
   data?: any;
