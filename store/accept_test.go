@@ -25,6 +25,40 @@ import (
 func TestPowerCut_EveryAcknowledgedWebhookIsWorkedOffOnce(t *testing.T) {
 	t.Parallel()
 	p := newOutages(t, scaled(t, "FRIGG_WEBHOOKS", 300), scaled(t, "FRIGG_KILLS", 5))
+	for _, problem := range p.run() {
+		t.Error(problem)
+	}
+	t.Logf("%d power cuts; %d of %d webhooks acknowledged, %d posted again, %d requests repeated at the vendor",
+		p.cuts, p.ledger.Acknowledged(), p.webhooks, p.again.Load(), p.repeated.Load())
+	if p.ledger.Acknowledged() < p.webhooks || p.again.Load() == 0 {
+		t.Error("the power cuts met nothing")
+	}
+}
+
+// The judgement of the test above sees hosts that are wrong on purpose.
+func TestPowerCut_TheJudgementSeesWrongHosts(t *testing.T) {
+	t.Parallel()
+	for name, wrong := range map[string]func(*outages){
+		"acknowledges before the commit": func(p *outages) { p.acknowledgeFirst = true },
+		"repeats with another key":       func(p *outages) { p.freshKeys = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range 20 {
+				p := newOutages(t, 100, 5)
+				wrong(p)
+				if found := p.run(); len(found) > 0 {
+					t.Logf("%d problems, such as %s", len(found), found[0])
+					return
+				}
+			}
+			t.Error("it goes unseen")
+		})
+	}
+}
+
+// run lets the machine lose its power as often as it shall, and judges what happened.
+func (p *outages) run() []string {
 	p.prepare()
 	var posting sync.WaitGroup
 	for range 32 {
@@ -36,14 +70,7 @@ func TestPowerCut_EveryAcknowledgedWebhookIsWorkedOffOnce(t *testing.T) {
 	close(p.unlimited)
 	p.live(false)
 	posting.Wait()
-	for _, problem := range p.ledger.Problems() {
-		t.Error(problem)
-	}
-	t.Logf("%d power cuts; %d of %d webhooks acknowledged, %d posted again, %d requests repeated at the vendor",
-		p.cuts, p.ledger.Acknowledged(), p.webhooks, p.again.Load(), p.repeated.Load())
-	if p.ledger.Acknowledged() < p.webhooks || p.again.Load() == 0 {
-		t.Error("the power cuts met nothing")
-	}
+	return p.ledger.Problems()
 }
 
 const outageLanes = 4
@@ -55,6 +82,8 @@ type outages struct {
 	webhooks, cuts int
 	ledger         sim.Ledger
 	lanes          []*integration.Integration
+
+	acknowledgeFirst, freshKeys bool // to be wrong on purpose
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -111,7 +140,7 @@ func (p *outages) prepare() {
 func (p *outages) live(cut bool) {
 	d, db := p.disk, openOn(p.t, p.disk)
 	if cut {
-		d.OffAt(1+p.number(400), p.number(2) == 0)
+		d.OffAt(1+p.number(200+4*p.webhooks/p.cuts), p.number(2) == 0)
 	}
 	for range p.webhooks/p.cuts + 1 {
 		select {
@@ -219,6 +248,12 @@ func (p *outages) deliver(name string, in *integration.Integration) bool {
 	id := job.NewID()
 	e := &integration.Event{ID: integration.EventID("evt_" + string(id)), Integration: in.ID, Owner: in.Owner, Webhook: "w", Dedupe: name, ReceivedAt: now}
 	then := job.New{ID: id, Owner: in.Owner, Lane: string(in.ID), Kind: "webhook", Payload: json.RawMessage(`"` + string(e.ID) + `"`), CreatedAt: now}
+	if p.acknowledgeFirst {
+		p.ledger.Acknowledge(name)
+		_, _ = l.db.ReceiveEvent(context.Background(), e, then, 1<<20)
+		l.wake()
+		return true
+	}
 	_, err := l.db.ReceiveEvent(context.Background(), e, then, 1<<20)
 	select {
 	case <-l.disk.Dead():
@@ -254,11 +289,15 @@ func (p *outages) work(ctx context.Context, d *disk.Disk, db *store.DB, j *job.J
 	default:
 	}
 	p.ledger.Begin(e.Dedupe)
-	if p.keys[string(j.ID)] {
+	key := string(j.ID)
+	if p.freshKeys {
+		key += fmt.Sprint(j.Epoch)
+	}
+	if p.keys[key] {
 		p.repeated.Add(1)
 		return job.Outcome{}
 	}
-	p.keys[string(j.ID)] = true
+	p.keys[key] = true
 	p.ledger.Effect(e.Dedupe)
 	return job.Outcome{}
 }

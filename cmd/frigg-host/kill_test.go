@@ -456,6 +456,7 @@ func TestKill_TheJudgementSeesWrongHosts(t *testing.T) {
 		settleFirst      bool // the job is done before its work
 		freshKeys        bool // a repeated request has another key
 		newestFirst      bool
+		settlesForOthers bool // a worker that lost its claim gives up a job that another one has
 	}
 	run := func(h host) []string {
 		l := &sim.Ledger{}
@@ -474,6 +475,9 @@ func TestKill_TheJudgementSeesWrongHosts(t *testing.T) {
 			}
 			if h.newestFirst {
 				slices.Reverse(stored)
+			}
+			if h.settlesForOthers {
+				stored = stored[1:]
 			}
 			for _, id := range stored {
 				for try := range 2 { // it dies between work and settlement, and tries again
@@ -498,6 +502,7 @@ func TestKill_TheJudgementSeesWrongHosts(t *testing.T) {
 	for name, wrong := range map[string]host{
 		"acknowledges before the commit": {acknowledgeFirst: true}, "settles before the work": {settleFirst: true},
 		"repeats with another key": {freshKeys: true}, "works the newest first": {newestFirst: true},
+		"settles what others have claimed": {settlesForOthers: true},
 	} {
 		if len(run(wrong)) < 10 {
 			t.Errorf("a host that %s goes unseen", name)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +57,9 @@ func (l *life) dead() bool {
 func (w *world) born(d *disk.Disk) (*life, error) {
 	l := &life{w: w, disk: d, working: map[string]*job.Job{}, ended: make(chan struct{})}
 	var err error
-	if l.db, err = store.Open(context.Background(), store.Config{DSN: d.Path(dbFile), VFS: disk.Name}); err != nil {
+	if l.db, err = store.Open(context.Background(), store.Config{
+		DSN: d.Path(dbFile), VFS: disk.Name, Caps: store.Caps{Tenant: w.tenantCap()},
+	}); err != nil {
 		return nil, err
 	}
 	s := w.wrong.store(l)
@@ -98,7 +102,7 @@ func (l *life) end() {
 	_ = l.db.Close()
 }
 
-// watched sees that lanes and slots keep their caps. A claim that was lost counts no more, though its guest may not know yet.
+// watched sees that lanes, tenants and slots keep their caps. A claim that was lost counts no more, though its guest may not know yet.
 type watched struct{ l *life }
 
 func (h watched) Work(ctx context.Context, j *job.Job) job.Outcome {
@@ -122,19 +126,29 @@ func (h watched) begin(ctx context.Context, j *job.Job) {
 	h.l.mu.Lock()
 	before := h.l.working[j.Lane]
 	h.l.working[j.Lane] = j
-	n := len(h.l.working)
+	all := slices.Collect(maps.Values(h.l.working))
 	h.l.mu.Unlock()
-	if n > slots {
-		h.l.w.problem("%d jobs run on %d slots", n, slots)
-	}
-	if before == nil || before.ID == j.ID {
-		return
-	}
-	now, err := h.l.db.JobByID(ctx, before.Owner, before.ID)
-	lost := err != nil || now.Epoch != before.Epoch || now.State == job.Queued
-	if !lost && !h.l.dead() {
+	if before != nil && before.ID != j.ID && h.holds(ctx, before) {
 		h.l.w.problem("two jobs of a lane run at once")
 	}
+	if len(all) > slots {
+		h.l.w.problem("%d jobs run on %d slots", len(all), slots)
+	}
+	running := 1
+	for _, other := range all {
+		if other.Owner == j.Owner && other.ID != j.ID && h.holds(ctx, other) {
+			running++
+		}
+	}
+	if most := h.l.w.tenantCap(); running > most {
+		h.l.w.problem("%d jobs of a tenant run at once, its cap is %d", running, most)
+	}
+}
+
+// holds reports that a job which is worked here was not taken from its worker. Where the process is dead nothing is.
+func (h watched) holds(ctx context.Context, j *job.Job) bool {
+	now, err := h.l.db.JobByID(ctx, j.Owner, j.ID)
+	return err == nil && now.Epoch == j.Epoch && now.State != job.Queued && !h.l.dead()
 }
 
 func (h watched) finish(j *job.Job) {

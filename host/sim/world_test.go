@@ -55,6 +55,9 @@ func (w *world) dice(about ...any) *rand.Rand {
 	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
 }
 
+// tenantCap is how many jobs of a user may run at once.
+func (w *world) tenantCap() int { return 1 + w.dice("caps").IntN(2) }
+
 // now is the host's clock. It jumps when the machine was asleep.
 func (w *world) now() time.Time {
 	w.mu.Lock()
