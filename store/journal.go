@@ -104,21 +104,55 @@ func (db *DB) RunByID(ctx context.Context, o account.Owner, id job.ID) (*journal
 	return r, at("store.RunByID", err, noSuchRun)
 }
 
-func (db *DB) Runs(ctx context.Context, o account.Owner, f journal.Filter, limit int) ([]*journal.Run, error) {
+// runFilter takes $1 to $4.
+const runFilter = `($1 = '' OR r.integration_id = $1) AND ($2 = '' OR r.plugin = $2) AND ($3 = '' OR r.job_id < $3)
+		AND j.state IN (SELECT value FROM json_each($4))`
+
+func statesOf(f journal.Filter) any {
 	if len(f.States) == 0 {
-		f.States = job.States
+		return asJSON(job.States)
 	}
+	return asJSON(f.States)
+}
+
+func (db *DB) Runs(ctx context.Context, o account.Owner, f journal.Filter, limit int) ([]*journal.Run, error) {
 	runs, err := Many(db.reader(ctx), scanRun, `SELECT `+runColumns+` FROM runs AS r JOIN jobs AS j ON j.id = r.job_id
-		WHERE r.owner = $1 AND ($2 = '' OR r.integration_id = $2) AND ($3 = '' OR r.plugin = $3) AND ($4 = '' OR r.job_id < $4)
-		AND j.state IN (SELECT value FROM json_each($5)) ORDER BY r.job_id DESC LIMIT $6`,
-		o, f.Integration, f.Plugin, f.Before, asJSON(f.States), limit)
+		WHERE `+runFilter+` AND r.owner = $5 ORDER BY r.job_id DESC LIMIT $6`, f.Integration, f.Plugin, f.Before, statesOf(f), o, limit)
 	return runs, at("store.Runs", err, nil)
 }
 
-func (db *DB) RunsOf(ctx context.Context, plugin string, limit int) ([]*journal.Run, error) {
+func (db *DB) AnyRun(ctx context.Context, id job.ID) (*journal.Run, error) {
+	r, err := One(db.reader(ctx), scanRun, `SELECT `+runColumns+` FROM runs AS r JOIN jobs AS j ON j.id = r.job_id WHERE r.job_id = $1`, id)
+	return r, at("store.AnyRun", err, noSuchRun)
+}
+
+func (db *DB) AllRuns(ctx context.Context, f journal.Filter, limit int) ([]*journal.Run, error) {
 	runs, err := Many(db.reader(ctx), scanRun, `SELECT `+runColumns+` FROM runs AS r JOIN jobs AS j ON j.id = r.job_id
-		WHERE r.plugin = $1 AND j.state = 'done' ORDER BY r.job_id DESC LIMIT $2`, plugin, limit)
-	return runs, at("store.RunsOf", err, nil)
+		WHERE `+runFilter+` ORDER BY r.job_id DESC LIMIT $5`, f.Integration, f.Plugin, f.Before, statesOf(f), limit)
+	return runs, at("store.AllRuns", err, nil)
+}
+
+func (db *DB) ImportRun(ctx context.Context, r *journal.Run, c *journal.Chunk) error {
+	err := db.Write(ctx, func(tx *Tx) error {
+		_, err := One(tx, Value[int], `SELECT 1 FROM jobs WHERE id = $1`, r.ID)
+		if err == nil {
+			return fault.New(fault.Conflict, "store.ImportRun", "run %s is here already", r.ID)
+		}
+		if !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		_, _, err = enqueue(tx, job.New{ID: r.ID, Owner: r.Owner, Lane: string(r.ID), Kind: "imported", CreatedAt: r.CreatedAt})
+		if err != nil {
+			return err
+		}
+		err = tx.ExecOne(`UPDATE jobs SET state = $1, attempt = $2, last_error = $3, finished_at = $4 WHERE id = $5`,
+			r.State, r.Attempt, optional(&r.LastError), micros(&r.EndedAt), r.ID)
+		if err != nil {
+			return err
+		}
+		return appendJournal(tx, r, c, false)
+	})
+	return at("store.ImportRun", err, nil)
 }
 
 func (db *DB) PluginsInUse(ctx context.Context) ([]plugin.Digest, error) {

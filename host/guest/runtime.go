@@ -153,7 +153,7 @@ func (r *Runtime) Call(ctx context.Context, c plugin.Call) (json.RawMessage, err
 	result, err := r.call(ctx, p.Digest, call)
 	r.report(ctx, c, result, err)
 	if c.Journal != nil {
-		c.Journal.Spent(result.Fuel, result.MemoryBytes)
+		c.Journal.Ended(result.Output, result.Fuel, result.MemoryBytes)
 	}
 	if err != nil {
 		return nil, err

@@ -53,10 +53,13 @@ func (f *frame) Replaying() bool {
 	return f.r.resumed && f.r.try.byPath[f.path.child(f.n+1)] != nil
 }
 
-// Spent implements plugin.Journal.
-func (f *frame) Spent(fuel int64, memory uint64) {
+// Ended implements plugin.Journal.
+func (f *frame) Ended(output []byte, fuel int64, memory uint64) {
 	f.r.fuel += fuel
 	f.r.memory = max(f.r.memory, memory)
+	if f.path == "" {
+		f.r.own, f.r.output = fuel, output
+	}
 }
 
 // shortSleep is up to how long a guest waits in its instance. A longer wait ends the guest: it is repeated when the time has
@@ -75,10 +78,11 @@ func (f *frame) Sleep(ctx context.Context, d time.Duration) error {
 	f.n++
 	r, path := f.r, f.path.child(f.n)
 	e := r.try.byPath[path]
+	length := []byte(d.String())
 	switch {
 	case e == nil:
 		e = &Entry{Path: path, Capability: sleeping, Asked: f.at, Until: r.now().Add(d)}
-		if err := r.write(&record{Kind: kindSleep, Path: path, Capability: sleeping, Asked: e.Asked, Until: e.Until}); err != nil {
+		if err := r.write(&record{Kind: kindSleep, Path: path, Capability: sleeping, Asked: e.Asked, Until: e.Until, request: length}); err != nil {
 			return r.stop(err)
 		}
 		e = r.try.byPath[path]

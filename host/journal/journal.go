@@ -15,6 +15,8 @@
 package journal
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -56,6 +58,8 @@ type Start struct {
 	Generation int `json:"generation,omitempty"`
 	// Replay counts how often a person had replayed the job before.
 	Replay int `json:"replay,omitempty"`
+	// Masked names the fields whose values were replaced when the run was exported: repeated, a guest may behave otherwise.
+	Masked []string `json:"masked,omitempty"`
 }
 
 // Entry is one host call of a try.
@@ -120,8 +124,21 @@ type Ending struct {
 	At     time.Time     `json:"at"`
 	Fault  *abi.Fault    `json:"fault,omitempty"` // nil for success
 	Fuel   int64         `json:"fuel,omitempty"`
+	Own    int64         `json:"own,omitempty"` // of the fuel, what the run's own guest took
 	Memory uint64        `json:"memory,omitempty"`
 	Took   time.Duration `json:"took,omitempty"`
+	// Sum is the hex SHA-256 of what the guest answered, "" when it was stopped. Output is that itself unless it is large.
+	Sum    string `json:"sum,omitempty"`
+	Output []byte `json:"-"`
+}
+
+// sumOf is the hash of an output.
+func sumOf(output []byte) string {
+	if output == nil {
+		return ""
+	}
+	sum := sha256.Sum256(output)
+	return hex.EncodeToString(sum[:])
 }
 
 // Try is one attempt of a run from its start.

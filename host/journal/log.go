@@ -33,7 +33,12 @@ func (t *Try) apply(r *record) error {
 		t.cut()
 		t.End = nil
 	case kindEnd:
-		t.End = r.End
+		if r.End == nil {
+			return damaged(errors.New("an end without what it was"))
+		}
+		end := *r.End
+		end.Output = r.answer
+		t.End = &end
 	case kindPin:
 		t.pins[r.Path] = r.Digest
 	case kindAnswer, kindIntent, kindSleep:

@@ -21,6 +21,8 @@ import (
 const (
 	maxEntries = 10_000
 	maxBytes   = 64 << 20
+	// maxOutput is up to how many bytes of a guest's output are kept; of more only the hash.
+	maxOutput = 64 << 10
 	// stale is how old a try may be to go on at the step that failed: what it has read may have changed since.
 	stale = time.Hour
 )
@@ -47,7 +49,9 @@ type Recorder struct {
 	root    *frame
 	stopped error // why the host ended the guest
 	fuel    int64
+	own     int64 // of the fuel
 	memory  uint64
+	output  []byte // of the guest
 	began   time.Time
 }
 
@@ -175,12 +179,16 @@ type Closing struct {
 // Close ends the claim. Unless the try goes on later, err is how it ended, nil for success.
 func (r *Recorder) Close(err error) (*Closing, error) {
 	if r.try != nil && r.stopped == nil && !cutShort(err) {
-		end := &Ending{At: r.now(), Fuel: r.fuel, Memory: r.memory, Took: r.now().Sub(r.began)}
+		end := &Ending{At: r.now(), Fuel: r.fuel, Own: r.own, Memory: r.memory, Took: r.now().Sub(r.began), Sum: sumOf(r.output)}
 		if err != nil {
 			f := plugin.FaultOf(err)
 			end.Fault = &f
 		}
-		if werr := r.write(&record{Kind: kindEnd, End: end}); werr != nil {
+		last := &record{Kind: kindEnd, End: end}
+		if len(r.output) <= maxOutput {
+			last.answer = r.output
+		}
+		if werr := r.write(last); werr != nil {
 			return nil, werr
 		}
 	}

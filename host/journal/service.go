@@ -22,6 +22,8 @@ type Service struct {
 	Entropy io.Reader
 	// Committed is told when an effect inside this host was committed: there may be more work. Nil tells nobody.
 	Committed func()
+	// Module finds the bytes of a version, for files. Nil finds none.
+	Module func(plugin.Digest) ([]byte, error)
 	// Unpark queues the job of a run that waited for a decision; GiveUp ends it.
 	Unpark func(ctx context.Context, o account.Owner, id job.ID, now time.Time) error
 	GiveUp func(ctx context.Context, a account.Actor, id job.ID) error

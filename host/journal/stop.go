@@ -47,23 +47,10 @@ func (d *Diverged) Error() string { return "diverged at " + string(d.Path) }
 func (d *Diverged) Fault() error {
 	asks := "it ended"
 	if d.Asked != nil {
-		asks = "it asks for " + d.Asked.what()
+		asks = "it asks for " + brief(d.Asked.what())
 	}
 	return &fault.Error{
 		Kind: fault.Internal, Side: fault.Guest, Op: "journal.Serve", Err: d,
-		Msg: fmt.Sprintf("the run cannot go on: at step %s the record has %s, now %s", d.Path, d.Recorded.what(), asks),
+		Msg: fmt.Sprintf("the run cannot go on: at step %s the record has %s, now %s", d.Path, brief(d.Recorded.what()), asks),
 	}
-}
-
-// what is a host call in words.
-func (e *Entry) what() string {
-	if e.IsSleep() {
-		return "a sleep"
-	}
-	const most = 300
-	q := string(e.Request)
-	if len(q) > most {
-		q = q[:most] + "…"
-	}
-	return e.Capability + "." + e.Function + " " + q
 }

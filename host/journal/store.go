@@ -57,6 +57,10 @@ type Store interface {
 	RunByID(ctx context.Context, o account.Owner, id job.ID) (*Run, error)
 	// Runs lists runs, newest first.
 	Runs(ctx context.Context, o account.Owner, f Filter, limit int) ([]*Run, error)
-	// RunsOf lists the newest runs of a plugin that ended well, of all owners: for an operator who compares versions.
-	RunsOf(ctx context.Context, plugin string, limit int) ([]*Run, error)
+	// AnyRun and AllRuns are for an operator, who looks at everybody's.
+	AnyRun(ctx context.Context, id job.ID) (*Run, error)
+	AllRuns(ctx context.Context, f Filter, limit int) ([]*Run, error)
+	// ImportRun puts a run that was made elsewhere beside those of this host, with a job that is over. Returns
+	// fault.Conflict if it is there.
+	ImportRun(ctx context.Context, r *Run, c *Chunk) error
 }

@@ -19,8 +19,9 @@ type Journal interface {
 	// Serve answers one host function, by do unless the answer is known. An error ends the guest. do is called at most once,
 	// with a context that carries a HostCall.
 	Serve(ctx context.Context, capability, function string, request []byte, do func(context.Context) []byte) ([]byte, error)
-	// Spent is told, when the call has ended, what it took: units of computing and bytes of memory.
-	Spent(fuel int64, memory uint64)
+	// Ended is told, when the call has ended, what the guest answered, nil if it was stopped, and what it took: units of
+	// computing and bytes of memory.
+	Ended(output []byte, fuel int64, memory uint64)
 	// Replaying reports that what happens now has happened before, so that log lines were written.
 	Replaying() bool
 }

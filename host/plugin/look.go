@@ -174,6 +174,17 @@ func unreadable(file string, last *look, err error) *look {
 	return &look{plugin: unusable(file, problem)}
 }
 
+// Open makes a plugin of a module that nobody installed, as it would be when it was approved. The error is that of Inspect.
+func Open(module []byte) (*Plugin, error) {
+	in, err := Inspect(module)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plugin{State: Ready}
+	describe(p, in)
+	return p, nil
+}
+
 // describe fills what an inspection knows. The manifest gets its defaults.
 func describe(p *Plugin, in *Inspection) {
 	p.Digest, p.Size = in.Digest, in.Size
