@@ -1102,6 +1102,132 @@ func (m *ReconcileOutput) writeTo(w *writer) {
 }
 
 // ReadJSON implements Decodable.
+func (m *SubscribeInput) ReadJSON(text []byte) bool {
+	*m = SubscribeInput{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = SubscribeInput{}
+		return false
+	}
+	return true
+}
+
+func (m *SubscribeInput) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "hook":
+			s.once(&seen, 0)
+			readText[string](s, &m.Hook)
+		case "url":
+			s.once(&seen, 1)
+			readText[string](s, &m.URL)
+		case "secret":
+			s.once(&seen, 2)
+			readText[string](s, &m.Secret)
+		case "topics":
+			s.once(&seen, 3)
+			readList(s, &m.Topics, readText[string])
+		case "id":
+			s.once(&seen, 4)
+			readText[string](s, &m.ID)
+		case "connection":
+			s.once(&seen, 5)
+			m.Connection.readFrom(s)
+		default:
+			s.unknown(name, "hook", "url", "secret", "topics", "id", "connection")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m SubscribeInput) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 176+len(m.Hook)/4*5+len(m.URL)/4*5+len(m.Secret)/4*5+len(m.ID)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *SubscribeInput) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"hook":`)
+	writeText[string](w, m.Hook)
+	w.name(`"url":`)
+	writeText[string](w, m.URL)
+	w.name(`"secret":`)
+	writeText[string](w, m.Secret)
+	if len(m.Topics) > 0 {
+		w.name(`"topics":`)
+		writeList(w, m.Topics, writeText[string])
+	}
+	if len(m.ID) > 0 {
+		w.name(`"id":`)
+		writeText[string](w, m.ID)
+	}
+	w.name(`"connection":`)
+	m.Connection.writeTo(w)
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
+func (m *WebhookSubscription) ReadJSON(text []byte) bool {
+	*m = WebhookSubscription{}
+	s := scanner{text: text, room: maxRead}
+	m.readFrom(&s)
+	if !s.end() {
+		*m = WebhookSubscription{}
+		return false
+	}
+	return true
+}
+
+func (m *WebhookSubscription) readFrom(s *scanner) {
+	if !s.open('{') {
+		return
+	}
+	var seen uint64
+	for first := true; s.more('}', first); first = false {
+		switch name := s.key(); string(name) {
+		case "id":
+			s.once(&seen, 0)
+			readText[string](s, &m.ID)
+		case "expires_at_ms":
+			s.once(&seen, 1)
+			readInt(s, &m.ExpiresAtMS)
+		default:
+			s.unknown(name, "id", "expires_at_ms")
+		}
+	}
+}
+
+// AppendJSON appends the message to b, as encoding/json writes it but without escapes for HTML. It reports false, and b as it
+// was, if a raw value in it is not JSON.
+func (m WebhookSubscription) AppendJSON(b []byte) ([]byte, bool) {
+	w := writer{b: slices.Grow(b, 80+len(m.ID)/4*5)}
+	if m.writeTo(&w); w.bad {
+		return b, false
+	}
+	return w.b, true
+}
+
+func (m *WebhookSubscription) writeTo(w *writer) {
+	w.b = append(w.b, '{')
+	w.name(`"id":`)
+	writeText[string](w, m.ID)
+	if m.ExpiresAtMS != 0 {
+		w.name(`"expires_at_ms":`)
+		writeInt(w, m.ExpiresAtMS)
+	}
+	w.b = append(w.b, '}')
+}
+
+// ReadJSON implements Decodable.
 func (m *EventInput) ReadJSON(text []byte) bool {
 	*m = EventInput{}
 	s := scanner{text: text, room: maxRead}

@@ -22,6 +22,8 @@ var travelling = map[string]func() codecMessage{
 	"MethodOutput":         func() codecMessage { return new(MethodOutput) },
 	"ReconcileInput":       func() codecMessage { return new(ReconcileInput) },
 	"ReconcileOutput":      func() codecMessage { return new(ReconcileOutput) },
+	"SubscribeInput":       func() codecMessage { return new(SubscribeInput) },
+	"WebhookSubscription":  func() codecMessage { return new(WebhookSubscription) },
 	"EventInput":           func() codecMessage { return new(EventInput) },
 	"EventOutput":          func() codecMessage { return new(EventOutput) },
 	"WebhookEvent":         func() codecMessage { return new(WebhookEvent) },

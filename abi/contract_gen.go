@@ -1208,6 +1208,22 @@ type ReconcileOutput struct {
 	Response *HTTPResponse `json:"response,omitempty"` // Its response.
 }
 
+// SubscribeInput: A webhook that the vendor shall send, send on or send no more.
+type SubscribeInput struct {
+	Hook       string     `json:"hook"`             // Name of the vendor hook.
+	URL        string     `json:"url"`              // Handle of the address that the vendor shall call; it may carry a key.
+	Secret     string     `json:"secret"`           // Handle of the secret to sign with.
+	Topics     []string   `json:"topics,omitempty"` // What to subscribe to.
+	ID         string     `json:"id,omitempty"`     // The vendor's id of the subscription; empty to make one.
+	Connection Connection `json:"connection"`       // Whose account.
+}
+
+// WebhookSubscription: A subscription at the vendor.
+type WebhookSubscription struct {
+	ID          string `json:"id"`                      // The vendor's id.
+	ExpiresAtMS int64  `json:"expires_at_ms,omitempty"` // When it ends; 0 is never.
+}
+
 // EventInput: An event of one integration record, worked off as a durable job.
 type EventInput struct {
 	Event       string          `json:"event"`                // ON_CREATE, ON_UPDATE, ON_DELETE, ON_WEBHOOK, an own event or a schedule's.
@@ -1812,6 +1828,9 @@ const (
 	ExportEntityForm         = "frigg_entity_form"         // Form to choose or complete an entity.
 	ExportRefreshEntityForm  = "frigg_refresh_entity_form" // The same after a field changed.
 	ExportCallMethod         = "frigg_call_method"         // Runs a declared method.
+	ExportSubscribeWebhook   = "frigg_subscribe_webhook"   // Subscribes to a webhook at the vendor. Not needed when `hooks.subscription` says it as data.
+	ExportRenewWebhook       = "frigg_renew_webhook"       // Prolongs a subscription; a fault of kind `not_found` lets the host make a new one.
+	ExportUnsubscribeWebhook = "frigg_unsubscribe_webhook" // Ends a subscription; one that is gone is fine.
 	ExportReconcileRequest   = "frigg_reconcile_request"   // Finds out whether a request with unknown outcome happened, before it is sent again or a person is asked.
 	ExportHandleEvent        = "frigg_handle_event"        // Works an event off. May be called again for the same delivery.
 	ExportReceiveWebhook     = "frigg_receive_webhook"     // Verifies a webhook before it is stored; only for webhooks with `verify`.
@@ -1835,6 +1854,9 @@ var Exports = []Export{
 	{Name: "frigg_entity_form", Kind: PluginKindModule, Reserved: false},
 	{Name: "frigg_refresh_entity_form", Kind: PluginKindModule, Reserved: false},
 	{Name: "frigg_call_method", Kind: PluginKindModule, Reserved: false},
+	{Name: "frigg_subscribe_webhook", Kind: PluginKindModule, Reserved: false},
+	{Name: "frigg_renew_webhook", Kind: PluginKindModule, Reserved: false},
+	{Name: "frigg_unsubscribe_webhook", Kind: PluginKindModule, Reserved: false},
 	{Name: "frigg_reconcile_request", Kind: PluginKindModule, Reserved: false},
 	{Name: "frigg_handle_event", Kind: PluginKindIntegration, Reserved: false},
 	{Name: "frigg_receive_webhook", Kind: PluginKindIntegration, Reserved: false},

@@ -192,7 +192,8 @@ func (h *Host) work(context.Context) error {
 	h.workers = &job.Workers{
 		Store: h.db, Handlers: map[string]job.Handler{
 			integration.JobDeliver: h.Integrations, outbound.JobDeliver: h.Outbound,
-			syncs.JobFetch: h.Syncs, syncs.JobWrite: h.Syncs, syncs.JobStart: h.Syncs,
+			integration.JobSubscribe: integration.Subscriber{Service: h.Integrations},
+			syncs.JobFetch:           h.Syncs, syncs.JobWrite: h.Syncs, syncs.JobStart: h.Syncs,
 		},
 		Now: h.cfg.Now, Log: h.cfg.Log,
 		Slots: h.cfg.Workers, Alone: true,

@@ -14,6 +14,8 @@ import (
 const (
 	grace     = 20 * time.Second // for requests and jobs under way when the host stops
 	purgeTime = time.Hour        // between two removals of what has expired
+	// subscribeTime is between two looks for records that lack a subscription to a webhook.
+	subscribeTime = 10 * time.Second
 
 	// writeTime is from the end of a request's headers to the end of its answer: the longest call of a guest that an
 	// operator can grant, and time around it to read, wait for memory and write.
@@ -37,6 +39,7 @@ func (h *Host) Run(ctx context.Context, listener net.Listener) error {
 	failed := make(chan error, 2)
 	running.Go(func() { h.registry.Run(ctx) })
 	running.Go(func() { h.purge(ctx) })
+	running.Go(func() { h.subscribe(ctx) })
 	running.Go(func() { h.Schedules.Run(ctx) })
 	running.Go(func() { h.Outbound.Run(ctx) })
 	running.Go(func() {
@@ -62,6 +65,22 @@ func (h *Host) Run(ctx context.Context, listener net.Listener) error {
 	}
 	running.Wait()
 	return err
+}
+
+// subscribe keeps the subscriptions to webhooks alive.
+func (h *Host) subscribe(ctx context.Context) {
+	tick := time.NewTicker(subscribeTime)
+	defer tick.Stop()
+	for {
+		if err := h.Integrations.KeepSubscribed(ctx); err != nil && ctx.Err() == nil {
+			h.cfg.Log.Error("subscriptions to webhooks could not be looked after", "op", "host.subscribe", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // purge removes expired tokens, old events and processes, and modules that no plugin is made of any more from time to time.

@@ -392,6 +392,8 @@ func settleWith(tx *Tx, with any, now time.Time) error {
 		return settleDelivery(tx, w, now)
 	case *syncs.Settled:
 		return settleSync(tx, w, now)
+	case *integration.SettledSubscription:
+		return settleSubscription(tx, w)
 	}
 	return fault.New(fault.Internal, "store.SettleJob", "a job was settled with %T, which the store does not know", with)
 }
@@ -440,6 +442,11 @@ func settleIntegration(tx *Tx, s *integration.Settled, now time.Time) error {
 	if works(after.Status) {
 		if err := dueNow(tx, s.Owner, s.Integration, now); err != nil {
 			return err
+		}
+		for _, then := range s.Then {
+			if _, _, err := enqueue(tx, then); err != nil {
+				return err
+			}
 		}
 	}
 	return addMessages(tx, s.Integration, s.Messages)

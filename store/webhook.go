@@ -92,10 +92,12 @@ func waitingIn(tx *Tx, o account.Owner, lane string) (int, error) {
 	return One(tx, Value[int], `SELECT coalesce(max(ready + later), 0) FROM lanes WHERE owner = $1 AND name = $2`, o, lane)
 }
 
+func scanAccountUser(row Row) (u integration.User, err error) {
+	return u, row.Scan(&u.Integration, &u.Owner, &u.Status, &u.Entity)
+}
+
 func (db *DB) AccountUsers(ctx context.Context, module, account, plugin, role string, after integration.ID, limit int) ([]integration.User, error) {
-	found, err := Many(db.reader(ctx), func(row Row) (u integration.User, err error) {
-		return u, row.Scan(&u.Integration, &u.Owner, &u.Status, &u.Entity)
-	}, `SELECT i.id, i.owner, i.status, e.id FROM entities AS e JOIN integration_members AS m ON m.entity_id = e.id
+	found, err := Many(db.reader(ctx), scanAccountUser, `SELECT i.id, i.owner, i.status, e.id FROM entities AS e JOIN integration_members AS m ON m.entity_id = e.id
 		JOIN integrations AS i ON i.id = m.integration_id AND i.owner = e.owner
 		WHERE e.module = $1 AND e.external_id = $2 AND i.plugin = $3 AND m.role = $4 AND i.id > $5 ORDER BY i.id LIMIT $6`,
 		module, account, plugin, role, after, limit)

@@ -59,7 +59,36 @@ type webhookEventInput struct {
 	ID integration.EventID `path:"id" doc:"Id of an event." example:"evt_0198c0de-0000-7000-8000-000000000000"`
 }
 
+// Webhook is a webhook of an integration.
+type Webhook struct {
+	Name         string               `json:"name" example:"crm"`
+	URL          string               `json:"url" doc:"Where the vendor sends to. Keys that an address may carry are not shown." example:"https://hooks.example.com/api/crm-to-issues-integration/webhooks/int_0198c0de-0000-7000-8000-000000000000"`
+	Application  bool                 `json:"application" doc:"One URL for all integrations; events are routed by account."`
+	Subscribe    bool                 `json:"subscribe" doc:"The host subscribes at the vendor."`
+	Topics       []string             `json:"topics,omitempty" doc:"What is subscribed to."`
+	Subscription *WebhookSubscription `json:"subscription,omitempty" doc:"Absent until the host has tried for the first time."`
+}
+
+// WebhookSubscription is what the host keeps at a vendor.
+type WebhookSubscription struct {
+	State     integration.SubscriptionState `json:"state" enum:"subscribing,active,failed"`
+	VendorID  string                        `json:"vendorId,omitempty" example:"wh_1"`
+	ExpiresAt *time.Time                    `json:"expiresAt,omitempty" doc:"Absent when it does not end."`
+	DueAt     *time.Time                    `json:"dueAt,omitempty" doc:"When it is renewed, or tried again."`
+	Problem   string                        `json:"problem,omitempty" doc:"Why the last try failed."`
+	UpdatedAt time.Time                     `json:"updatedAt"`
+}
+
+// WebhookList are the webhooks of an integration.
+type WebhookList struct {
+	Webhooks []Webhook `json:"webhooks"`
+}
+
 func (a *API) inbox() {
+	operation(a, huma.Operation{
+		OperationID: "listIntegrationWebhooks", Method: http.MethodGet, Path: "/api/v2/integrations/{id}/webhooks", Tags: []string{tagWebhooks},
+		Summary: "List the webhooks of an integration", Description: "With the state of the subscriptions that the host keeps at vendors. *Own addition.*",
+	}, a.listHooks)
 	operation(a, huma.Operation{
 		OperationID: "listWebhookEvents", Method: http.MethodGet, Path: "/api/v2/webhook-events", Tags: []string{tagWebhooks},
 		Summary: "List received webhooks", Description: "The inbox of the user's integrations, newest first. *Own addition.*",
@@ -112,4 +141,27 @@ func (a *API) getWebhookEvent(ctx context.Context, in *webhookEventInput) (Webho
 func (a *API) replayWebhookEvent(ctx context.Context, in *webhookEventInput) (ReplayedEvent, error) {
 	id, err := a.Integrations.ReplayReceipt(ctx, in.actor, in.ID)
 	return ReplayedEvent{JobID: id}, err
+}
+
+func (a *API) listHooks(ctx context.Context, in *integrationInput) (WebhookList, error) {
+	found, err := a.Integrations.Hooks(ctx, in.actor, in.ID)
+	list := WebhookList{Webhooks: []Webhook{}}
+	for _, h := range found {
+		w := Webhook{Name: h.Webhook.Name, URL: h.URL, Application: h.Webhook.App, Subscribe: h.Webhook.Subscribe, Topics: h.Webhook.Topics}
+		if s := h.Subscription; s != nil {
+			w.Subscription = &WebhookSubscription{
+				State: s.State, VendorID: s.VendorID, ExpiresAt: optionalTime(s.ExpiresAt), DueAt: optionalTime(s.DueAt), Problem: s.Problem, UpdatedAt: s.UpdatedAt,
+			}
+		}
+		list.Webhooks = append(list.Webhooks, w)
+	}
+	return list, err
+}
+
+// optionalTime is nil for the zero time.
+func optionalTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }

@@ -38,6 +38,7 @@ type Integrations interface {
 	Receipts(ctx context.Context, a account.Actor, f integration.ReceiptFilter, limit int) ([]*integration.Receipt, error)
 	Receipt(ctx context.Context, a account.Actor, id integration.EventID) (*integration.Receipt, abi.WebhookEvent, error)
 	ReplayReceipt(ctx context.Context, a account.Actor, id integration.EventID) (job.ID, error)
+	Hooks(ctx context.Context, a account.Actor, id integration.ID) ([]integration.HookState, error)
 	FindRoute(plugin, method, path string) (integration.RouteMatch, error)
 	AnswerRoute(ctx context.Context, a account.Actor, m integration.RouteMatch, q integration.RouteRequest) (abi.HTTPReply, error)
 }

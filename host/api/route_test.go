@@ -94,6 +94,7 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 		"GET /api/v2/schedules":                                    {path: "/api/v2/schedules", own: 200, foreign: 200, why: "lists what is the caller's"},
 		"POST /api/v2/schedules/:id/pause":                         {path: scheduled + "/pause", own: 200},
 		"POST /api/v2/schedules/:id/resume":                        {path: scheduled + "/resume", own: 200},
+		"GET /api/v2/integrations/:id/webhooks":                    {path: "/api/v2/integrations/" + string(in.ID) + "/webhooks", own: 200},
 		"GET /api/v2/webhook-events":                               {path: "/api/v2/webhook-events", own: 200, foreign: 200, why: "lists what is the caller's"},
 		"GET /api/v2/webhook-events/:id":                           {path: event, own: 200},
 		"POST /api/v2/webhook-events/:id/replay":                   {path: event + "/replay", own: 202},

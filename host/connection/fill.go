@@ -17,6 +17,7 @@ import (
 type filler struct {
 	m       *module
 	values  values
+	webhook map[string]value // of a subscription
 	handles *secret.Handles
 	// used are the secrets that were filled in. operator is set once one of them was the operator's, which must not go to a
 	// server that a person named.
@@ -37,6 +38,8 @@ func (f *filler) lookup(scope, name string) (value, bool) {
 		v, ok = f.values.credential[name]
 	case abi.ScopeCallback:
 		v, ok = f.values.callback[name]
+	case abi.ScopeWebhook:
+		v, ok = f.webhook[name]
 	}
 	if v.secret {
 		f.used = append(f.used, v.text)

@@ -105,6 +105,11 @@ func (s *Service) Work(ctx context.Context, j *job.Job) job.Outcome {
 	case Wait:
 		return job.Outcome{Defer: waiting}
 	}
+	if p.Event == abi.EventOnDelete {
+		if err := s.unsubscribeAll(ctx, in, j.Last()); err != nil {
+			return job.Outcome{Err: err}
+		}
+	}
 	rec, err := s.Runs.Open(ctx, j, string(in.ID), p.Event)
 	if err != nil {
 		return job.Outcome{Err: err}
@@ -201,7 +206,7 @@ func (s *Service) settled(in *Integration, event string, err error, refused bool
 	case final && event == abi.EventOnDelete:
 		out.Remove = true
 	case err == nil && final && event == abi.EventOnCreate:
-		out.Born, out.From = true, []abi.Status{abi.StatusInCreation, abi.StatusError}
+		out.Born, out.From, out.Then = true, []abi.Status{abi.StatusInCreation, abi.StatusError}, s.subscribeJobs(in)
 	case err == nil:
 	case refused && !final:
 		out.Status, out.From, out.IfRefused = abi.StatusError, working, true

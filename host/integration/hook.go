@@ -47,6 +47,9 @@ func (s *Service) Receive(ctx context.Context, pluginName string, id ID, name st
 	if err != nil {
 		return abi.HTTPReply{}, err
 	}
+	if current, err := s.current(ctx, h, &in); err != nil || !current {
+		return stopped, err
+	}
 	keys, err := s.hookKeys(ctx, h)
 	if err != nil {
 		return abi.HTTPReply{}, err

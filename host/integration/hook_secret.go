@@ -40,8 +40,8 @@ func (h HookSecret) place() secret.Place {
 	return secret.Place{Table: "integration_webhooks", Column: "secret", Row: string(h.ID)}
 }
 
-// liveSecrets is how many secrets of one origin count: the newest, and the one before it while a vendor still uses that.
-const liveSecrets = 2
+// LiveSecrets is how many secrets of one origin count: the newest, and the one before it while a vendor still uses that.
+const LiveSecrets = 2
 
 // hookKeys are the secrets of a webhook in clear, newest first.
 type hookKeys struct {
@@ -106,13 +106,20 @@ func (s *Service) keepVendorSecret(ctx context.Context, h hooked, text secret.Te
 	return s.keepSecret(ctx, h, FromVendor, text)
 }
 
-func (s *Service) keepSecret(ctx context.Context, h hooked, from SecretOrigin, text secret.Text) error {
+// sealHookSecret makes a secret that can be stored.
+func (s *Service) sealHookSecret(ctx context.Context, h hooked, from SecretOrigin, text secret.Text) (HookSecret, error) {
 	one := HookSecret{ID: HookSecretID("whs_" + uuid.Must(uuid.NewV7()).String()), Webhook: h.w.Name, Origin: from, CreatedAt: s.now()}
 	var err error
-	if one.Sealed, err = s.Vault.Seal(ctx, string(h.record.Owner), one.place(), text); err != nil {
+	one.Sealed, err = s.Vault.Seal(ctx, string(h.record.Owner), one.place(), text)
+	return one, err
+}
+
+func (s *Service) keepSecret(ctx context.Context, h hooked, from SecretOrigin, text secret.Text) error {
+	one, err := s.sealHookSecret(ctx, h, from, text)
+	if err != nil {
 		return err
 	}
-	keep := liveSecrets
+	keep := LiveSecrets
 	if from == FromHost {
 		keep = 0
 	}
@@ -167,10 +174,19 @@ func (k hookKeys) addressKey(h hooked) secret.Text {
 	return k.live[0]
 }
 
-// hookAddress is the URL of a webhook of a record, without keys.
+// hookAddress is the URL of a webhook, without keys.
 func (s *Service) hookAddress(h hooked) string {
-	address := s.PublicURL + "/api/" + h.plugin.Name + "-integration/webhooks/" + string(h.record.ID)
-	if len(h.plugin.Manifest.Webhooks) > 1 {
+	address := s.PublicURL + "/api/" + h.plugin.Name + "-integration/webhooks"
+	same := 0
+	for _, w := range h.plugin.Manifest.Webhooks {
+		if w.App == h.w.App {
+			same++
+		}
+	}
+	if !h.w.App {
+		address += "/" + string(h.record.ID)
+	}
+	if same > 1 {
 		address += "/" + h.w.Name
 	}
 	return address

@@ -28,6 +28,9 @@ type Connections interface {
 	OwnedEntity(ctx context.Context, o account.Owner, id connection.EntityID) (*connection.Entity, error)
 	Send(ctx context.Context, o account.Owner, id connection.EntityID, r abi.HTTPRequest, opt connection.CallOptions) (abi.HTTPResponse, error)
 	CallMethod(ctx context.Context, o account.Owner, id connection.EntityID, method string, args json.RawMessage, opt connection.CallOptions) (json.RawMessage, error)
+	Subscribe(ctx context.Context, o account.Owner, id connection.EntityID, w connection.Webhook, opt connection.CallOptions) (connection.Subscription, error)
+	RenewSubscription(ctx context.Context, o account.Owner, id connection.EntityID, w connection.Webhook, opt connection.CallOptions) (connection.Subscription, error)
+	Unsubscribe(ctx context.Context, o account.Owner, id connection.EntityID, w connection.Webhook, opt connection.CallOptions) error
 }
 
 // Schedules is what this room needs of the schedule room.

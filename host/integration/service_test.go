@@ -76,10 +76,11 @@ func (c catalog) Plugins() (out []*plugin.Plugin) {
 // connections serves entities from the store and plays the modules' methods.
 type connections struct {
 	integration.Connections
-	db   *store.DB
-	call func(method string, opt connection.CallOptions) (json.RawMessage, error)
-	send func(ctx context.Context) (abi.HTTPResponse, error)
-	test abi.TestAuthOutput
+	db     *store.DB
+	call   func(method string, opt connection.CallOptions) (json.RawMessage, error)
+	send   func(ctx context.Context) (abi.HTTPResponse, error)
+	test   abi.TestAuthOutput
+	vendor *subscriptions
 }
 
 func (c *connections) Entity(ctx context.Context, a account.Actor, id connection.EntityID) (*connection.Entity, error) {

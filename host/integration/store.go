@@ -79,6 +79,17 @@ type Store interface {
 	// only if there is none of that origin.
 	KeepWebhookSecret(ctx context.Context, o account.Owner, id ID, one HookSecret, keep int) error
 
+	// SubscriptionOf returns the subscription to a webhook, SubscriptionsOf those of a record.
+	SubscriptionOf(ctx context.Context, o account.Owner, id ID, webhook string) (*HookSubscription, error)
+	SubscriptionsOf(ctx context.Context, o account.Owner, id ID) ([]*HookSubscription, error)
+	// PutSubscription saves sub in place of the one that its record and webhook have.
+	PutSubscription(ctx context.Context, sub *HookSubscription) error
+	// DropSubscription forgets one; having none is fine.
+	DropSubscription(ctx context.Context, o account.Owner, id ID, webhook string) error
+	// Unsubscribed lists records of a plugin, of any owner, that work, have an account in a role and no subscription to a
+	// webhook, or one that is due at now, and no job for it yet.
+	Unsubscribed(ctx context.Context, plugin, role, webhook string, now time.Time, limit int) ([]User, error)
+
 	// EnqueueFor enqueues work of an integration of the owner, all or nothing; what has the UniqueKey of a job that waits
 	// existed. Returns fault.Exhausted when more than maxWaiting jobs would wait that guests of the record enqueued (those
 	// with a UniqueKey).
@@ -102,6 +113,8 @@ type Settled struct {
 	IfRefused bool
 	// Messages are appended if Status was empty or took effect.
 	Messages []Message
+	// Then is enqueued if the record works after Status or Born took effect.
+	Then []job.New
 	// Remove deletes the record with everything that belongs to it, its waiting jobs included.
 	Remove bool
 	// Record is what of the run's journal is not on disk yet; may be nil.

@@ -32,6 +32,7 @@ func runIntegration(t *testing.T, open func(t *testing.T) *store.DB) {
 		"MessagesAreBounded":             integrationMessages,
 		"ChangesMakeWaitingJobsDue":      integrationDue,
 		"WebhookSecretsAreKept":          integrationWebhookSecrets,
+		"SubscriptionsAreKept":           integrationSubscription,
 		"AnEqualBodyIsNewAfterItsWindow": integrationWindow,
 		"AnEntityInUseCannotBeDestroyed": integrationEntityInUse,
 		"StorageAndQueueAreBounded":      integrationBounds,
@@ -119,8 +120,17 @@ func integrationForeign(t *testing.T, db *store.DB) {
 	if err := db.KeepWebhookSecret(ctx, ownerA, in.ID, own, 0); err != nil {
 		t.Fatal(err)
 	}
+	sub := &integration.HookSubscription{Integration: in.ID, Owner: ownerA, Webhook: "w", State: integration.Subscribed, VendorID: "v", Token: "t", UpdatedAt: noon}
+	if err := db.PutSubscription(ctx, sub); err != nil {
+		t.Fatal(err)
+	}
 	foreign := func(o account.Owner) map[string]error {
 		errs := map[string]error{}
+		_, errs["SubscriptionOf"] = db.SubscriptionOf(ctx, o, in.ID, "w")
+		theirs := *sub
+		theirs.Owner = o
+		errs["PutSubscription"] = db.PutSubscription(ctx, &theirs)
+		errs["DropSubscription"] = db.DropSubscription(ctx, o, in.ID, "none")
 		_, errs["IntegrationByID"] = db.IntegrationByID(ctx, o, in.ID)
 		other := *in
 		other.Owner, other.Status = o, abi.StatusDisabled
@@ -162,6 +172,9 @@ func integrationForeign(t *testing.T, db *store.DB) {
 		}
 		if all, err := db.Receipts(ctx, o, integration.ReceiptFilter{Integration: in.ID}, 10); err != nil || len(all) != 0 {
 			t.Errorf("Receipts of %q: %d, %v", o, len(all), err)
+		}
+		if all, err := db.SubscriptionsOf(ctx, o, in.ID); err != nil || len(all) != 0 {
+			t.Errorf("SubscriptionsOf of %q: %d, %v", o, len(all), err)
 		}
 		if all, err := db.WebhookSecrets(ctx, o, in.ID, "w"); err != nil || len(all) != 0 {
 			t.Errorf("WebhookSecrets of %q: %d, %v", o, len(all), err)
@@ -451,6 +464,43 @@ func integrationWebhookSecrets(t *testing.T, db *store.DB) {
 	if all, err := db.WebhookSecrets(t.Context(), ownerA, in.ID, "other"); err != nil || len(all) != 0 {
 		t.Errorf("another webhook has %v, %v", all, err)
 	}
+}
+
+func integrationSubscription(t *testing.T, db *store.DB) {
+	in := created(t, db, ownerA)
+	unsubscribed := func(want int, now time.Time) {
+		t.Helper()
+		found, err := db.Unsubscribed(t.Context(), "sync", "crm", "w", now, 10)
+		if err != nil || len(found) != want {
+			t.Errorf("%d records lack a subscription, %v, want %d", len(found), err, want)
+		}
+	}
+	unsubscribed(1, noon)
+	want := &integration.HookSubscription{
+		Integration: in.ID, Owner: ownerA, Webhook: "w", State: integration.Subscribed, VendorID: "v", Token: "t", Pending: "p", Previous: "q",
+		ExpiresAt: noon.Add(time.Hour), DueAt: noon.Add(time.Minute), Problem: "none", UpdatedAt: noon,
+	}
+	for range 2 {
+		if err := db.PutSubscription(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := db.SubscriptionOf(t.Context(), ownerA, in.ID, "w")
+	if err != nil || *got != *want {
+		t.Errorf("read  %+v, %v\nsaved %+v", got, err, want)
+	}
+	unsubscribed(0, noon)
+	unsubscribed(1, noon.Add(time.Minute))
+	n := jobFor(in)
+	n.UniqueKey = "subscribe|" + string(in.ID) + "|w"
+	if _, err := db.ReceiveEvent(t.Context(), &integration.Event{ID: "evt_1", Integration: in.ID, Owner: ownerA, Webhook: "w", Dedupe: "d", ReceivedAt: noon}, n, 100); err != nil {
+		t.Fatal(err)
+	}
+	unsubscribed(0, noon.Add(time.Minute)) // it has a job
+	settle(t, db, claim(t, db, 1)[0], job.Settlement{State: job.Done, With: &integration.Settled{Owner: ownerA, Integration: in.ID, Remove: true}})
+	late := &integration.SettledSubscription{Subscription: *want}
+	created(t, db, ownerA)
+	settle(t, db, claim(t, db, 1)[0], job.Settlement{State: job.Done, With: late}) // of a record that is gone
 }
 
 // integrationWindow takes an equal body again once its window is over.

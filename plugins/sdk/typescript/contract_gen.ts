@@ -1007,6 +1007,30 @@ export interface ReconcileOutput {
   response?: HTTPResponse;
 }
 
+/** A webhook that the vendor shall send, send on or send no more. */
+export interface SubscribeInput {
+  /** Name of the vendor hook. */
+  hook: string;
+  /** Handle of the address that the vendor shall call; it may carry a key. */
+  url: string;
+  /** Handle of the secret to sign with. */
+  secret: string;
+  /** What to subscribe to. */
+  topics?: string[];
+  /** The vendor's id of the subscription; empty to make one. */
+  id?: string;
+  /** Whose account. */
+  connection: Connection;
+}
+
+/** A subscription at the vendor. */
+export interface WebhookSubscription {
+  /** The vendor's id. */
+  id: string;
+  /** When it ends; 0 is never. */
+  expires_at_ms?: number;
+}
+
 /** An event of one integration record, worked off as a durable job. */
 export interface EventInput {
   /** ON_CREATE, ON_UPDATE, ON_DELETE, ON_WEBHOOK, an own event or a schedule's. */
@@ -1881,6 +1905,12 @@ export interface Exports {
   frigg_refresh_entity_form: { input: EntityFormInput; output: Form };
   /** Runs a declared method. */
   frigg_call_method: { input: MethodInput; output: MethodOutput };
+  /** Subscribes to a webhook at the vendor. Not needed when `hooks.subscription` says it as data. */
+  frigg_subscribe_webhook: { input: SubscribeInput; output: WebhookSubscription };
+  /** Prolongs a subscription; a fault of kind `not_found` lets the host make a new one. */
+  frigg_renew_webhook: { input: SubscribeInput; output: WebhookSubscription };
+  /** Ends a subscription; one that is gone is fine. */
+  frigg_unsubscribe_webhook: { input: SubscribeInput; output: Empty };
   /** Finds out whether a request with unknown outcome happened, before it is sent again or a person is asked. */
   frigg_reconcile_request: { input: ReconcileInput; output: ReconcileOutput };
   /** Works an event off. May be called again for the same delivery. */

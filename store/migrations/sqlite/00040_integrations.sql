@@ -17,6 +17,7 @@ CREATE TABLE integrations (
 ) STRICT;
 
 CREATE INDEX integrations_owner ON integrations (owner, id);
+CREATE INDEX integrations_plugin ON integrations (plugin, status, id);
 
 -- An entity stays while an integration uses it.
 CREATE TABLE integration_members (
@@ -50,6 +51,22 @@ CREATE TABLE integration_webhooks (
 ) STRICT;
 
 CREATE INDEX integration_webhooks_of ON integration_webhooks (integration_id, webhook, origin, id);
+
+-- Subscriptions to webhooks at vendors, which the host keeps alive.
+CREATE TABLE webhook_subscriptions (
+	integration_id TEXT NOT NULL REFERENCES integrations (id) ON DELETE CASCADE,
+	webhook        TEXT NOT NULL,
+	state          TEXT NOT NULL CHECK (state IN ('subscribing', 'active', 'failed')),
+	vendor_id      TEXT,
+	token          TEXT,
+	pending        TEXT,
+	previous       TEXT,
+	expires_at     INTEGER,
+	due_at         INTEGER,
+	problem        TEXT,
+	updated_at     INTEGER NOT NULL,
+	PRIMARY KEY (integration_id, webhook)
+) STRICT;
 
 -- Events that came to the URL of an application. They belong to nobody; those who get them have copies in events.
 CREATE TABLE app_events (

@@ -59,6 +59,33 @@ func (m *Module) TestAuth() (abi.TestAuthOutput, error) {
 	return run[abi.TestAuthOutput](&m.Host, abi.ExportTestAuth, abi.TestAuthInput{Connection: m.Connection})
 }
 
+// Subscribe asks the module to subscribe to a webhook; url and secret of w are made up where they are empty.
+func (m *Module) Subscribe(w abi.SubscribeInput) (abi.WebhookSubscription, error) {
+	return run[abi.WebhookSubscription](&m.Host, abi.ExportSubscribeWebhook, m.told(w))
+}
+
+// Renew asks the module to prolong a subscription.
+func (m *Module) Renew(w abi.SubscribeInput) (abi.WebhookSubscription, error) {
+	return run[abi.WebhookSubscription](&m.Host, abi.ExportRenewWebhook, m.told(w))
+}
+
+// Unsubscribe asks the module to end a subscription.
+func (m *Module) Unsubscribe(w abi.SubscribeInput) error {
+	_, err := run[abi.Empty](&m.Host, abi.ExportUnsubscribeWebhook, m.told(w))
+	return err
+}
+
+func (m *Module) told(w abi.SubscribeInput) abi.SubscribeInput {
+	w.Connection = m.Connection
+	if w.URL == "" {
+		w.URL = "https://frigg.test/hooks/int_test"
+	}
+	if w.Secret == "" {
+		w.Secret = secretOf(w.Hook)
+	}
+	return w
+}
+
 // EntityForm asks for the form by which a person chooses an entity; typed is nil at first.
 func (m *Module) EntityForm(typed any) (abi.Form, error) {
 	input, err := optionalJSON(typed)

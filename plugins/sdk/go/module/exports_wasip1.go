@@ -22,3 +22,12 @@ func exportEntityForm() int32 { return wire.Run(abi.ExportEntityForm) }
 
 //go:wasmexport frigg_refresh_entity_form
 func exportRefreshEntityForm() int32 { return wire.Run(abi.ExportRefreshEntityForm) }
+
+//go:wasmexport frigg_subscribe_webhook
+func exportSubscribeWebhook() int32 { return wire.Run(abi.ExportSubscribeWebhook) }
+
+//go:wasmexport frigg_renew_webhook
+func exportRenewWebhook() int32 { return wire.Run(abi.ExportRenewWebhook) }
+
+//go:wasmexport frigg_unsubscribe_webhook
+func exportUnsubscribeWebhook() int32 { return wire.Run(abi.ExportUnsubscribeWebhook) }

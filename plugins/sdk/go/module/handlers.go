@@ -11,7 +11,22 @@ import (
 // Account is one account at the vendor; its ExternalID must not be derived from a secret.
 type Account = abi.Account
 
+// Webhook is a webhook that the vendor shall send: URL and Secret are handles, which the host replaces at the wire.
+type Webhook = abi.SubscribeInput
+
+// Subscription is what the vendor said of one: its id, and when it ends.
+type Subscription = abi.WebhookSubscription
+
+// Subscriber subscribes to webhooks at the vendor. Renew may be nil: then a new one is made before the old one ends. A fault of
+// kind not_found from it means that the vendor does not know the subscription any more.
+type Subscriber struct {
+	Subscribe   func(*Call, Webhook) (Subscription, error)
+	Renew       func(*Call, Webhook) (Subscription, error)
+	Unsubscribe func(*Call, Webhook) error
+}
+
 var (
+	subscriber Subscriber
 	methods    = map[string]func(*Call, json.RawMessage) (any, error){}
 	identify   func(*Call, map[string]string) ([]Account, error)
 	testAuth   func(*Call) error
@@ -58,7 +73,16 @@ func EntityForm[In any](f func(*Call, In) (frigg.Form, error)) {
 	}
 }
 
+// Subscriptions registers what subscribes to webhooks. Most modules say it as data in the manifest instead.
+func Subscriptions(s Subscriber) {
+	wire.Declare("export", abi.ExportSubscribeWebhook)
+	subscriber = s
+}
+
 func init() {
+	wire.Export(abi.ExportSubscribeWebhook, subscribe)
+	wire.Export(abi.ExportRenewWebhook, renew)
+	wire.Export(abi.ExportUnsubscribeWebhook, unsubscribe)
 	wire.Export(abi.ExportCallMethod, callMethod)
 	wire.Export(abi.ExportIdentifyAccount, identifyAccount)
 	wire.Export(abi.ExportTestAuth, judgeAuth)
@@ -100,6 +124,28 @@ func judgeAuth(h wire.Host, in abi.TestAuthInput) (abi.TestAuthOutput, error) {
 		return abi.TestAuthOutput{Outcome: abi.AuthOutcomeInvalid, Message: err.Error()}, nil
 	}
 	return abi.TestAuthOutput{Outcome: abi.AuthOutcomeUnavailable, Message: err.Error()}, nil
+}
+
+func subscribe(h wire.Host, in abi.SubscribeInput) (abi.WebhookSubscription, error) {
+	return subscribeWith(subscriber.Subscribe, "subscribes to", h, in)
+}
+
+func renew(h wire.Host, in abi.SubscribeInput) (abi.WebhookSubscription, error) {
+	return subscribeWith(subscriber.Renew, "renews", h, in)
+}
+
+func subscribeWith(f func(*Call, Webhook) (Subscription, error), does string, h wire.Host, in abi.SubscribeInput) (abi.WebhookSubscription, error) {
+	if f == nil {
+		return abi.WebhookSubscription{}, frigg.Unsupported("nothing in this module %s webhooks", does)
+	}
+	return f(&Call{Connection: in.Connection, host: h}, in)
+}
+
+func unsubscribe(h wire.Host, in abi.SubscribeInput) (abi.Empty, error) {
+	if subscriber.Unsubscribe == nil {
+		return abi.Empty{}, frigg.Unsupported("nothing in this module ends webhooks")
+	}
+	return abi.Empty{}, subscriber.Unsubscribe(&Call{Connection: in.Connection, host: h}, in)
 }
 
 func askEntity(h wire.Host, in abi.EntityFormInput) (abi.Form, error) {
