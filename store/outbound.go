@@ -20,12 +20,12 @@ var (
 )
 
 const endpointColumns = `e.id, e.owner, e.url, e.description, e.events, e.secret, e.secret_no, e.old_secret, e.old_until, e.state, e.reason,
-	e.from_seq, e.failing_since, e.failures, e.paused_until, e.created_at, e.updated_at`
+	e.from_seq, e.failing_since, e.failures, e.created_at, e.updated_at`
 
 func endpointFields(e *outbound.Endpoint) []any {
 	return []any{
 		&e.ID, &e.Owner, &e.URL, &e.Description, asJSON(&e.Events), &e.Secret, &e.SecretNo, optional(&e.OldSecret), micros(&e.OldUntil), &e.State,
-		optional(&e.Reason), &e.From, micros(&e.FailingSince), &e.Failures, micros(&e.PausedUntil), micros(&e.CreatedAt), micros(&e.UpdatedAt),
+		optional(&e.Reason), &e.From, micros(&e.FailingSince), &e.Failures, micros(&e.CreatedAt), micros(&e.UpdatedAt),
 	}
 }
 
@@ -52,7 +52,7 @@ func (db *DB) CreateEndpoint(ctx context.Context, e *outbound.Endpoint, max int)
 			return err
 		}
 		_, err = tx.Exec(`INSERT INTO webhook_endpoints (`+strings.ReplaceAll(endpointColumns, "e.", "")+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`, endpointFields(e)...)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`, endpointFields(e)...)
 		return err
 	})
 	return at("store.CreateEndpoint", err, nil)
@@ -85,7 +85,7 @@ func (db *DB) ChangeEndpoint(ctx context.Context, o account.Owner, id outbound.E
 			return err
 		}
 		return tx.ExecOne(`UPDATE webhook_endpoints SET url = $3, description = $4, events = $5, secret = $6, secret_no = $7, old_secret = $8, old_until = $9,
-			state = $10, reason = $11, from_seq = $12, failing_since = $13, failures = $14, paused_until = $15, created_at = $16, updated_at = $17
+			state = $10, reason = $11, from_seq = $12, failing_since = $13, failures = $14, created_at = $15, updated_at = $16
 			WHERE id = $1 AND owner = $2`, endpointFields(e)...)
 	})
 	if err != nil {
@@ -212,12 +212,12 @@ func settleDelivery(tx *Tx, s *outbound.Settled, now time.Time) error {
 	case err != nil || s.Untried:
 		return err
 	case s.OK:
-		_, err = tx.Exec(`UPDATE webhook_endpoints SET failing_since = NULL, failures = 0, paused_until = NULL
+		_, err = tx.Exec(`UPDATE webhook_endpoints SET failing_since = NULL, failures = 0
 			WHERE owner = $1 AND id = $2 AND failing_since IS NOT NULL`, s.Owner, s.Endpoint)
 		return err
 	}
-	_, err = tx.Exec(`UPDATE webhook_endpoints SET failing_since = coalesce(failing_since, $1), failures = failures + 1, paused_until = $2
-		WHERE owner = $3 AND id = $4`, micros(&now), micros(&s.PausedUntil), s.Owner, s.Endpoint)
+	_, err = tx.Exec(`UPDATE webhook_endpoints SET failing_since = coalesce(failing_since, $1), failures = failures + 1
+		WHERE owner = $2 AND id = $3`, micros(&now), s.Owner, s.Endpoint)
 	if err != nil || s.Disable == "" {
 		return err
 	}

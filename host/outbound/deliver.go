@@ -66,9 +66,6 @@ func (s *Service) Work(ctx context.Context, j *job.Job) job.Outcome {
 	case e.State != Enabled:
 		return with(job.Outcome{}, &Settled{Owner: e.Owner, Endpoint: e.ID, Delivery: d.ID, Progress: Held, Attempt: d.Attempt, Status: d.Status, Error: d.Error, Untried: true})
 	}
-	if rest := e.PausedUntil.Sub(s.now()); rest > 0 {
-		return job.Outcome{Defer: rest + jitter(time.Second)}
-	}
 	if !s.enter() {
 		return job.Outcome{Defer: jitter(time.Second)}
 	}
@@ -107,13 +104,15 @@ func (s *Service) judge(d *Delivery, e *Endpoint, a Answer) job.Outcome {
 		out.Reason = fmt.Sprintf("every try since %s failed; the last one: %s", e.FailingSince.Format(time.RFC3339), a.Error)
 		return with(job.Outcome{}, out)
 	}
-	out.PausedUntil = now.Add(max(pause(e.Failures+1), a.after))
-	if !again {
-		out.Progress = Failed
-		return with(job.Outcome{}, out)
+	var o job.Outcome
+	if p := max(pause(e.Failures+1), a.after); p > 0 {
+		o.Pause = []job.Pause{{Until: now.Add(p)}} // of the lane: all that waits for this endpoint
 	}
-	out.Progress, out.NextAt = Waiting, now.Add(rest)
-	return with(job.Outcome{Defer: rest, Err: fault.New(fault.Unavailable, "outbound.Work", "%s", a.Error).On(fault.Remote)}, out)
+	if out.Progress = Failed; again {
+		out.Progress, out.NextAt = Waiting, now.Add(rest)
+		o.Defer, o.Err = rest, fault.New(fault.Unavailable, "outbound.Work", "%s", a.Error).On(fault.Remote)
+	}
+	return with(o, out)
 }
 
 // send makes one try. The error is ours; what the endpoint does wrong is in the Answer.

@@ -119,7 +119,7 @@ func TestDelivery_WaitsAsLongAsItIsAskedTo(t *testing.T) {
 func TestEndpoint_ThatSays410GetsNothingMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 30*time.Second)
+		r := newRig(t, 5*time.Minute)
 		r.run()
 		gone, _ := r.endpoint(ada, "https://gone.example.com/")
 		r.endpoint(ada, "https://there.example.com/", event.Pattern(event.EndpointDisabled))
@@ -157,7 +157,7 @@ func TestEndpoint_ThatSays410GetsNothingMore(t *testing.T) {
 func TestEndpoint_ThatFailsForDaysIsDisabledAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, time.Minute)
+		r := newRig(t, 10*time.Minute)
 		r.run()
 		e, _ := r.endpoint(ada, "https://app.example.com/", "connection.*")
 		notice, _ := r.endpoint(ada, "https://notice.example.com/", "endpoint.*")
@@ -193,7 +193,7 @@ func TestEndpoint_ThatFailsForDaysIsDisabledAndLosesNothing(t *testing.T) {
 		if _, err := r.s.UpdateEndpoint(t.Context(), ada, e.ID, outbound.Settings{Enabled: &yes}); err != nil {
 			t.Fatal(err)
 		}
-		pass(time.Minute)
+		pass(time.Hour)
 		if d := r.deliveries(ada, e.ID, outbound.Done); len(d) != len(held) {
 			t.Errorf("%d of %d that were held arrived", len(d), len(held))
 		}

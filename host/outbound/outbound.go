@@ -54,11 +54,9 @@ type Endpoint struct {
 	Reason string // for people, unless it is enabled
 	// From is the Seq of the last fact that it does not get.
 	From int64
-	// FailingSince is the first failure after the last success; zero when the last try went well.
+	// FailingSince is the first failure after the last success; zero when the last try went well. Failures counts since then.
 	FailingSince time.Time
-	// Failures counts failures since then, and until PausedUntil nothing is sent.
-	Failures    int
-	PausedUntil time.Time
+	Failures     int
 
 	CreatedAt time.Time
 	UpdatedAt time.Time

@@ -151,7 +151,7 @@ func (r *rig) open() {
 func (r *rig) run() {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	r.handlers[outbound.JobDeliver] = r.s
-	w := &job.Workers{Store: r.db, Handlers: r.handlers, Now: time.Now, Log: slog.New(slog.DiscardHandler), Slots: r.slots, Poll: r.poll, Alone: true}
+	w := &job.Workers{Store: r.db, Handlers: r.handlers, Now: time.Now, Log: slog.New(slog.DiscardHandler), Slots: r.slots, Poll: r.poll, Lease: max(30*time.Second, 3*r.poll), Alone: true}
 	r.s.Wake = w.Wake
 	var running sync.WaitGroup
 	running.Go(func() { r.s.Run(ctx) })

@@ -118,7 +118,7 @@ func (c Settings) apply(e *Endpoint, newest int64) {
 			e.From = newest // what happened during the pause is not told
 		}
 		e.State, e.Reason = Enabled, ""
-		e.FailingSince, e.Failures, e.PausedUntil = time.Time{}, 0, time.Time{}
+		e.FailingSince, e.Failures = time.Time{}, 0
 	}
 }
 

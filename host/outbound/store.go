@@ -72,9 +72,8 @@ type Settled struct {
 	NextAt   time.Time
 	Status   int
 	Error    string
-	// OK ends the endpoint's failures; otherwise they go on with PausedUntil.
-	OK          bool
-	PausedUntil time.Time
+	// OK ends the endpoint's failures; otherwise one is added.
+	OK bool
 	// Untried means that nothing was sent: the endpoint stays as it is.
 	Untried bool
 	// Disable takes the endpoint out of service if it is enabled; empty leaves it.

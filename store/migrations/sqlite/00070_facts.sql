@@ -31,7 +31,6 @@ CREATE TABLE webhook_endpoints (
 	from_seq       INTEGER NOT NULL, -- it gets facts behind this one
 	failing_since  INTEGER,
 	failures       INTEGER NOT NULL DEFAULT 0,
-	paused_until   INTEGER,
 	created_at     INTEGER NOT NULL,
 	updated_at     INTEGER NOT NULL
 ) STRICT;
