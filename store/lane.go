@@ -78,6 +78,11 @@ func (c *claiming) round(tx *Tx, r ripe, n int) (err error) {
 	return nil
 }
 
+// wakeBlocked opens one lane for each limit that has room.
+const wakeBlocked = `UPDATE lanes SET blocked_by = NULL WHERE (owner, name) IN (
+	SELECT l.owner, l.name FROM (SELECT key FROM limits WHERE waiting > 0 AND paused_until IS NULL AND running < coalesce(cap, $1) LIMIT $2) AS room
+	JOIN lanes AS l ON (l.owner, l.name) = (SELECT owner, name FROM lanes WHERE blocked_by = room.key ORDER BY served LIMIT 1))`
+
 // wake opens lanes for which the waiting is over.
 func (c *claiming) wake(tx *Tx, r ripe) error {
 	for _, step := range []struct {
@@ -89,11 +94,7 @@ func (c *claiming) wake(tx *Tx, r ripe) error {
 			ORDER BY run_at LIMIT $2)`, []any{micros(&c.now), perRound}},
 		{r.paused, `UPDATE lanes SET paused_until = NULL WHERE paused_until <= $1`, []any{micros(&c.now)}},
 		{r.paused, `UPDATE limits SET paused_until = NULL WHERE paused_until <= $1`, []any{micros(&c.now)}},
-		// One lane for each limit that has room: if it finds no room after all, it waits again.
-		{r.wanted || r.paused, `UPDATE lanes SET blocked_by = NULL WHERE (owner, name) IN (
-			SELECT owner, name FROM (SELECT key FROM limits WHERE waiting > 0 AND paused_until IS NULL AND running < coalesce(cap, $1) LIMIT $2) AS room
-			JOIN lanes AS l ON (l.owner, l.name) = (SELECT owner, name FROM lanes WHERE blocked_by = room.key ORDER BY served LIMIT 1))`,
-			[]any{c.caps.Limit, perRound}},
+		{r.wanted || r.paused, wakeBlocked, []any{c.caps.Limit, perRound}},
 	} {
 		if !step.wanted {
 			continue
@@ -156,10 +157,16 @@ func (c *claiming) claim(tx *Tx, l lane) error {
 	if !fault.Is(err, fault.NotFound) {
 		return err
 	}
-	n, err := tx.Exec(`UPDATE lanes SET blocked_by = (SELECT (SELECT limits.key `+fullLimit+` LIMIT 1) FROM jobs WHERE seq = `+firstOfLane+`)
-		WHERE owner = $1 AND name = $2`, l.owner, l.name, c.caps.Limit, micros(&c.now))
-	c.moved = c.moved || n > 0
-	return err
+	key, err := One(tx, Value[string], `SELECT (SELECT limits.key `+fullLimit+` LIMIT 1) FROM jobs WHERE seq = `+firstOfLane,
+		l.owner, l.name, c.caps.Limit, micros(&c.now))
+	if fault.Is(err, fault.NotFound) {
+		return fault.New(fault.Internal, "store.ClaimJobs", "lane %s of %s counts jobs that are not there", l.name, l.owner)
+	}
+	if err != nil {
+		return err
+	}
+	c.moved = true
+	return tx.ExecOne(`UPDATE lanes SET blocked_by = $1 WHERE owner = $2 AND name = $3`, key, l.owner, l.name)
 }
 
 // pause is the part of an act that lets jobs wait until a time, at least.

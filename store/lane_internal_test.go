@@ -1,0 +1,201 @@
+package store
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/frigg-host/frigg-host/host/account"
+	"github.com/frigg-host/frigg-host/host/job"
+)
+
+var morning = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+
+// counted compares the counters with the jobs that they count, and returns what differs.
+func counted(tb testing.TB, db *DB) []string {
+	tb.Helper()
+	const recount = `
+		SELECT 'lane ' || l.owner || ' ' || l.name || ': ' || ready || ' ' || later || ' ' || keyed || ' ' || running FROM lanes AS l WHERE
+			ready <> (SELECT count(*) FROM jobs AS j WHERE j.owner = l.owner AND j.lane = l.name AND state = 'queued' AND due) OR
+			later <> (SELECT count(*) FROM jobs AS j WHERE j.owner = l.owner AND j.lane = l.name AND state = 'queued' AND NOT due) OR
+			keyed <> (SELECT count(*) FROM jobs AS j WHERE j.owner = l.owner AND j.lane = l.name AND state = 'queued' AND unique_key IS NOT NULL) OR
+			l.running <> (SELECT count(*) FROM jobs AS j WHERE j.owner = l.owner AND j.lane = l.name AND state = 'running')
+		UNION ALL SELECT 'missing lane ' || owner || ' ' || lane FROM jobs WHERE state IN ('queued', 'running')
+			AND NOT EXISTS (SELECT 1 FROM lanes WHERE lanes.owner = jobs.owner AND lanes.name = jobs.lane)
+		UNION ALL SELECT 'tenant ' || owner || ': ' || t.open || ' ' || t.running FROM tenants AS t WHERE
+			open <> (SELECT count(*) FROM lanes AS l WHERE l.owner = t.owner AND l.open = 1) OR
+			running <> (SELECT count(*) FROM jobs AS j WHERE j.owner = t.owner AND state = 'running')
+		UNION ALL SELECT 'limit ' || key || ': ' || m.running || ' ' || m.waiting FROM limits AS m WHERE
+			running <> (SELECT count(*) FROM jobs, json_each(jobs.limits) AS named WHERE state = 'running' AND named.value = m.key) OR
+			waiting <> (SELECT count(*) FROM lanes WHERE blocked_by = m.key)`
+	wrong, err := Many(db.reader(tb.Context()), Value[string], recount)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return wrong
+}
+
+func openCapped(tb testing.TB, path string, caps Caps) *DB {
+	tb.Helper()
+	db, err := Open(tb.Context(), Config{DSN: path, Caps: caps, Shared: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { db.Close() })
+	return db
+}
+
+func enqueueMany(tb testing.TB, db *DB, owner account.Owner, lanes, n, laneCap int) {
+	tb.Helper()
+	var batch []job.New
+	for i := range n {
+		batch = append(batch, job.New{ID: job.NewID(), Owner: owner, Lane: fmt.Sprint(i % lanes), LaneCap: laneCap, Kind: "test", CreatedAt: morning})
+		if len(batch) == 1000 || i == n-1 {
+			if _, err := db.EnqueueBatch(tb.Context(), batch); err != nil {
+				tb.Fatal(err)
+			}
+			batch = batch[:0]
+		}
+	}
+}
+
+func TestClaim_ABigTenantDoesNotHoldUpSmallOnes(t *testing.T) {
+	t.Parallel()
+	const (
+		big, small, each = 20_000, 200, 50
+		slots            = 32
+		laneCap, cap     = 4, 12
+	)
+	db := openCapped(t, filepath.Join(t.TempDir(), "jobs.db"), Caps{Tenant: cap})
+	enqueueMany(t, db, "usr_big", 100, big, laneCap)
+	for i := range small {
+		enqueueMany(t, db, account.Owner(fmt.Sprint("usr_", i)), 5, each, laneCap)
+	}
+	left, done := small*each, 0
+	for left > 0 {
+		jobs, err := db.ClaimJobs(t.Context(), "w", morning, morning.Add(time.Minute), slots)
+		if err != nil || len(jobs) == 0 {
+			t.Fatalf("claimed %d with %d left, %v", len(jobs), left, err)
+		}
+		lanes, tenants := map[string]int{}, map[account.Owner]int{}
+		var all sync.WaitGroup
+		for _, j := range jobs {
+			lanes[string(j.Owner)+j.Lane]++
+			tenants[j.Owner]++
+			if lanes[string(j.Owner)+j.Lane] > laneCap || tenants[j.Owner] > cap {
+				t.Fatalf("%d jobs of a lane and %d of a tenant run at once", lanes[string(j.Owner)+j.Lane], tenants[j.Owner])
+			}
+			if j.Owner == "usr_big" {
+				done++
+			} else {
+				left--
+			}
+			all.Go(func() {
+				if err := db.SettleJob(t.Context(), j.ID, j.Epoch, morning, job.Settlement{State: job.Done}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	if done > big*12/100 {
+		t.Errorf("the small ones were done when the big one had %d of %d", done, big)
+	}
+	t.Logf("the small ones were done when the big one had %d of %d", done, big)
+	if wrong := counted(t, db); len(wrong) > 0 {
+		t.Errorf("counters differ from the jobs: %v", wrong)
+	}
+}
+
+func TestClaim_CapsHoldOverSeveralHosts(t *testing.T) {
+	t.Parallel()
+	const tenantCap, limitCap = 3, 2
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	var hosts []*DB
+	for range 3 {
+		hosts = append(hosts, openCapped(t, path, Caps{Tenant: tenantCap, Limit: limitCap}))
+	}
+	const n = 90
+	for i := range n {
+		new := job.New{ID: job.NewID(), Owner: account.Owner(fmt.Sprint("usr_", i%2)), Lane: fmt.Sprint(i % 20), Kind: "test", Limits: []string{fmt.Sprint("l", i%3)}, CreatedAt: morning}
+		if _, _, err := hosts[0].Enqueue(t.Context(), new); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var (
+		mu      sync.Mutex
+		running = map[string]int{}
+		done    int
+		all     sync.WaitGroup
+	)
+	note := func(j *job.Job, by int) {
+		mu.Lock()
+		defer mu.Unlock()
+		for what, most := range map[string]int{"tenant " + string(j.Owner): tenantCap, "limit " + j.Limits[0]: limitCap, "lane " + string(j.Owner) + j.Lane: 1} {
+			if running[what] += by; running[what] > most {
+				t.Errorf("%d jobs of %s run at once, want at most %d", running[what], what, most)
+			}
+		}
+		if by < 0 {
+			done++
+		}
+	}
+	finished := func() bool { mu.Lock(); defer mu.Unlock(); return done == n || t.Failed() }
+	for i, db := range hosts {
+		all.Go(func() {
+			for !finished() {
+				jobs, err := db.ClaimJobs(t.Context(), fmt.Sprint(i), morning, morning.Add(time.Minute), 4)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, j := range jobs {
+					note(j, 1)
+				}
+				for _, j := range jobs {
+					note(j, -1) // before the store may give its place to another
+					if err := db.SettleJob(t.Context(), j.ID, j.Epoch, morning, job.Settlement{State: job.Done}); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	if wrong := counted(t, hosts[0]); len(wrong) > 0 {
+		t.Errorf("counters differ from the jobs: %v", wrong)
+	}
+}
+
+func TestClaim_FindsItsRowsByIndex(t *testing.T) {
+	t.Parallel()
+	db := openCapped(t, filepath.Join(t.TempDir(), "jobs.db"), Caps{})
+	for _, text := range []string{
+		`SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'queued' AND due = 0 AND run_at <= $1)`,
+		`SELECT owner FROM tenants WHERE open > 0 AND running < coalesce(cap, $1) ORDER BY served LIMIT $2`,
+		`SELECT name FROM lanes WHERE owner = $1 AND open = 1 ORDER BY served LIMIT $2`,
+		`SELECT ` + firstOfLane,
+		wakeBlocked,
+	} {
+		plan, err := Many(db.reader(t.Context()), func(row Row) (s string, err error) {
+			var a, b, c int
+			return s, row.Scan(&a, &b, &c, &s)
+		}, `EXPLAIN QUERY PLAN `+text, make([]any, 2)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(plan) == 0 {
+			t.Errorf("no plan for %s", text)
+		}
+		for _, step := range plan {
+			if table := regexp.MustCompile(`SCAN (jobs|lanes|tenants|limits)( USING INDEX .*_(open|wanted))?$`).FindStringSubmatch(step); table != nil && table[2] == "" || strings.Contains(step, "TEMP B-TREE") {
+				t.Errorf("%s\nneeds: %s", text, step)
+			}
+		}
+	}
+}
