@@ -19,4 +19,5 @@ func Run(t *testing.T, open func(t *testing.T) *store.DB) {
 	t.Run("Job", func(t *testing.T) { runJob(t, open) })
 	t.Run("Plugin", func(t *testing.T) { runPlugin(t, open) })
 	t.Run("Secret", func(t *testing.T) { runSecret(t, open) })
+	t.Run("Sync", func(t *testing.T) { runSync(t, open) })
 }
