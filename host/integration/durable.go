@@ -15,36 +15,21 @@ import (
 	"github.com/frigg-host/frigg-host/host/secret"
 )
 
-// deliver runs the guest, on record: a try that was cut short goes on where its record ends, on the version with which it
-// began.
+// deliver runs the guest, on record: a try that was cut short goes on where its record ends.
 func (s *Service) deliver(ctx context.Context, j *job.Job, in *Integration, p payload, rec *journal.Recorder, told *limited) error {
-	start := rec.Resume(false)
+	start := rec.Resume()
 	if start == nil {
 		var err error
 		if start, err = s.begin(ctx, j, in, p, rec); start == nil || err != nil {
 			return err
 		}
 	}
-	plug, err := s.version(start)
-	if err != nil {
+	_, err := s.onRecord(ctx, j, in, rec, start, told, func(err error) error {
+		if fault.Is(err, fault.Unsupported) && fault.SideOf(err) == fault.Guest && lifecycle(p.Event) {
+			return nil // the guest has nothing to do then
+		}
 		return err
-	}
-	handles, err := s.handlesOf(ctx, j, start)
-	if err != nil {
-		return err
-	}
-	r, _, err := s.newRunWith(ctx, plug, in, 0, handles) // which also issues the handles that the input has
-	if err != nil {
-		return err
-	}
-	r.limited = told
-	call := r.call(start.Export)
-	call.Input, call.Journal = start.Input, rec.Journal()
-	_, err = plugin.Run[abi.EventOutput](ctx, s.Guests, call)
-	if fault.Is(err, fault.Unsupported) && fault.SideOf(err) == fault.Guest && lifecycle(p.Event) {
-		err = nil // the guest has nothing to do then
-	}
-	err = rec.Finish(err)
+	})
 	var c *journal.Checkpoint
 	if errors.As(err, &c) {
 		return errors.Join(err, s.restart(rec, start, c.State))
@@ -52,7 +37,32 @@ func (s *Service) deliver(ctx context.Context, j *job.Job, in *Integration, p pa
 	return err
 }
 
-// begin begins a try from the start, with the version that serves. It returns nil if the guest takes no events.
+// onRecord runs the guest call of a try on the version with which that began. judge may say that a failure of the guest is none;
+// it may be nil.
+func (s *Service) onRecord(ctx context.Context, j *job.Job, in *Integration, rec *journal.Recorder, start *journal.Start, told *limited, judge func(error) error) (json.RawMessage, error) {
+	plug, err := s.version(start)
+	if err != nil {
+		return nil, err
+	}
+	handles, err := s.handlesOf(ctx, j, start)
+	if err != nil {
+		return nil, err
+	}
+	r, _, err := s.newRunWith(ctx, plug, in, 0, handles) // which also issues the handles that the input has
+	if err != nil {
+		return nil, err
+	}
+	r.limited = told
+	call := r.call(start.Export)
+	call.Input, call.Journal = start.Input, rec.Journal()
+	value, err := plugin.Run[json.RawMessage](ctx, s.Guests, call)
+	if judge != nil {
+		err = judge(err)
+	}
+	return value, rec.Finish(err)
+}
+
+// begin begins the try of a delivery from the start. It returns nil if the guest takes no events.
 func (s *Service) begin(ctx context.Context, j *job.Job, in *Integration, p payload, rec *journal.Recorder) (*journal.Start, error) {
 	plug, err := s.integrationPlugin(in.Plugin)
 	if err != nil {
@@ -64,7 +74,21 @@ func (s *Service) begin(ctx context.Context, j *job.Job, in *Integration, p payl
 	if err := s.eventData(ctx, j.Owner, &p); err != nil {
 		return nil, err
 	}
-	start := journal.Start{ABI: abi.Version, Plugin: plug.Name, Version: plug.Version, Digest: plug.Digest, Export: abi.ExportHandleEvent}
+	return s.beginCall(ctx, j, in, rec, abi.ExportHandleEvent, func(record abi.Integration) any {
+		return abi.EventInput{
+			Event: p.Event, Data: p.Data, Integration: record,
+			Delivery: abi.Delivery{ID: string(j.ID), Attempt: int64(j.Attempt), Last: j.Last()},
+		}
+	})
+}
+
+// beginCall begins a try from the start, with the version that serves. input gets the record as the guest is told of it.
+func (s *Service) beginCall(ctx context.Context, j *job.Job, in *Integration, rec *journal.Recorder, export string, input func(abi.Integration) any) (*journal.Start, error) {
+	plug, err := s.integrationPlugin(in.Plugin)
+	if err != nil {
+		return nil, err
+	}
+	start := journal.Start{ABI: abi.Version, Plugin: plug.Name, Version: plug.Version, Digest: plug.Digest, Export: export}
 	if start.Handles, err = s.newHandleKey(ctx, j); err != nil {
 		return nil, err
 	}
@@ -76,12 +100,8 @@ func (s *Service) begin(ctx context.Context, j *job.Job, in *Integration, p payl
 	if err != nil {
 		return nil, err
 	}
-	start.Input, err = json.Marshal(abi.EventInput{
-		Event: p.Event, Data: p.Data, Integration: record,
-		Delivery: abi.Delivery{ID: string(j.ID), Attempt: int64(j.Attempt), Last: j.Last()},
-	})
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "integration.deliver", "the event cannot be written")
+	if start.Input, err = json.Marshal(input(record)); err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "integration.begin", "the input cannot be written")
 	}
 	return rec.Begin(start)
 }

@@ -87,56 +87,17 @@ func (s *Service) Perform(ctx context.Context, j *job.Job, in *Integration, even
 }
 
 func (s *Service) perform(ctx context.Context, j *job.Job, in *Integration, rec *journal.Recorder, export string, input func(abi.Integration) any) (json.RawMessage, error) {
-	start := rec.Resume(false)
+	start := rec.Resume()
 	if start == nil {
 		var err error
 		if start, err = s.beginCall(ctx, j, in, rec, export, input); err != nil {
 			return nil, err
 		}
 	}
-	plug, err := s.version(start)
-	if err != nil {
-		return nil, err
-	}
-	handles, err := s.handlesOf(ctx, j, start)
-	if err != nil {
-		return nil, err
-	}
-	r, _, err := s.newRunWith(ctx, plug, in, 0, handles) // which also issues the handles that the input has
-	if err != nil {
-		return nil, err
-	}
-	call := r.call(start.Export)
-	call.Input, call.Journal = start.Input, rec.Journal()
-	value, err := plugin.Run[json.RawMessage](ctx, s.Guests, call)
-	err = rec.Finish(err)
+	value, err := s.onRecord(ctx, j, in, rec, start, nil, nil)
 	var c *journal.Checkpoint
 	if errors.As(err, &c) {
 		return nil, guestFault(fault.Unsupported, "%s has no checkpoints", export)
 	}
 	return value, err
-}
-
-// beginCall begins a try from the start, with the version that serves.
-func (s *Service) beginCall(ctx context.Context, j *job.Job, in *Integration, rec *journal.Recorder, export string, input func(abi.Integration) any) (*journal.Start, error) {
-	plug, err := s.integrationPlugin(in.Plugin)
-	if err != nil {
-		return nil, err
-	}
-	start := journal.Start{ABI: abi.Version, Plugin: plug.Name, Version: plug.Version, Digest: plug.Digest, Export: export}
-	if start.Handles, err = s.newHandleKey(ctx, j); err != nil {
-		return nil, err
-	}
-	handles, err := s.handlesOf(ctx, j, &start)
-	if err != nil {
-		return nil, err
-	}
-	_, record, err := s.newRunWith(ctx, plug, in, 0, handles)
-	if err != nil {
-		return nil, err
-	}
-	if start.Input, err = json.Marshal(input(record)); err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "integration.perform", "the input cannot be written")
-	}
-	return rec.Begin(start)
 }

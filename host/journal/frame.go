@@ -272,26 +272,28 @@ func (a *asked) nested(ctx context.Context, do func(context.Context) []byte) ([]
 // effect does something outside: intent, act, outcome.
 func (a *asked) effect(ctx context.Context, e *Entry, do func(context.Context) []byte) ([]byte, error) {
 	r := a.frame.r
+	before := r.done[a.key] // in an earlier try
+	switch {
+	case e == nil && before != nil && before.Known():
+		return a.recall(before)
+	case e == nil:
+		if err := a.intend(ctx); err != nil {
+			return nil, err
+		}
+		e = before
+	case e.Decision != nil && e.Decision.Choice == Resend: // which counts once: what becomes of that is open again
+		if err := a.intend(ctx); err != nil {
+			return nil, err
+		}
+		e = nil
+	}
 	call := &plugin.HostCall{Key: a.key}
-	switch before := r.done[a.key]; {
-	case e == nil && before != nil:
-		rec := a.record(kindAnswer, before.Answer)
-		rec.Recalled = true
-		if err := r.write(rec); err != nil {
-			return nil, err
-		}
-		return a.took(before.Answer), nil
-	case e != nil && e.Decision != nil && e.Decision.Choice == Happened:
-		return a.outcome(ctx, answerOf(e.Decision))
-	case e == nil || e.Decision != nil: // a decision to send again counts once: what becomes of that is open again
-		if err := r.write(a.record(kindIntent, nil)); err != nil {
-			return nil, err
-		}
-		if err := r.commit(ctx); err != nil {
-			return nil, err
-		}
-	default:
+	switch {
+	case e == nil || e.Known():
+	case e.Decision == nil:
 		call.Unsure = e.Asked
+	case e.Decision.Choice == Happened:
+		return a.outcome(ctx, answerOf(e.Decision))
 	}
 	answer := do(plugin.WithHostCall(ctx, call))
 	switch why, later := call.Doubt(); {
@@ -303,6 +305,24 @@ func (a *asked) effect(ctx context.Context, e *Entry, do func(context.Context) [
 		return nil, fault.Wrap(ctx.Err(), fault.Canceled, "journal.Serve", "the run was interrupted")
 	}
 	return a.outcome(ctx, answer)
+}
+
+// recall answers an effect by what an earlier try had: it is not repeated.
+func (a *asked) recall(before *Entry) ([]byte, error) {
+	rec := a.record(kindAnswer, before.Answer)
+	rec.Recalled = true
+	if err := a.frame.r.write(rec); err != nil {
+		return nil, err
+	}
+	return a.took(before.Answer), nil
+}
+
+// intend puts on disk that an effect is about to happen.
+func (a *asked) intend(ctx context.Context) error {
+	if err := a.frame.r.write(a.record(kindIntent, nil)); err != nil {
+		return err
+	}
+	return a.frame.r.commit(ctx)
 }
 
 // outcome puts the answer of an effect on disk.

@@ -56,7 +56,7 @@ type Start struct {
 	Handles string `json:"handles,omitempty"`
 	// Generation counts the checkpoints before.
 	Generation int `json:"generation,omitempty"`
-	// Replay counts how often a person had replayed the job before.
+	// Replay counts how often a person had replayed the run.
 	Replay int `json:"replay,omitempty"`
 	// Masked names the fields whose values were replaced when the run was exported: repeated, a guest may behave otherwise.
 	Masked []string `json:"masked,omitempty"`

@@ -31,7 +31,7 @@ func (t *Try) apply(r *record) error {
 	switch r.Kind {
 	case kindReopen:
 		t.cut()
-		t.End = nil
+		t.End, t.Start.Replay = nil, max(t.Start.Replay, r.Replay)
 	case kindEnd:
 		if r.End == nil {
 			return damaged(errors.New("an end without what it was"))
@@ -130,17 +130,17 @@ func mendable(f *abi.Fault) bool {
 	return false
 }
 
-// doneBefore are the effects outside that earlier tries had, by key.
-func (l *Log) doneBefore() map[string]*Entry {
-	done := map[string]*Entry{}
+// begunBefore are the effects outside that earlier tries had, or may have had, by key.
+func (l *Log) begunBefore() map[string]*Entry {
+	begun := map[string]*Entry{}
 	for _, t := range l.Tries {
 		for _, e := range t.Entries {
-			if e.Class == abi.ClassRemote && e.Key != "" && e.Known() && e.Fault() == nil {
-				done[e.Key] = e
+			if e.Class == abi.ClassRemote && e.Key != "" && e.Fault() == nil {
+				begun[e.Key] = e
 			}
 		}
 	}
-	return done
+	return begun
 }
 
 // known counts the host calls of the guest itself that are on record.

@@ -46,6 +46,7 @@ type record struct {
 	Until      time.Time     `json:"until,omitzero"`
 	Digest     plugin.Digest `json:"digest,omitempty"`
 	Recalled   bool          `json:"recalled,omitempty"`
+	Replay     int           `json:"replay,omitempty"`
 	Start      *Start        `json:"start,omitempty"`
 	End        *Ending       `json:"end,omitempty"`
 	Decision   *Decision     `json:"decision,omitempty"`

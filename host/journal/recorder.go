@@ -56,17 +56,14 @@ type Recorder struct {
 }
 
 // Resume returns the start of the try that goes on: one that was cut short, that slept, or that failed at a step which may
-// go better now or from which a person replays. It returns nil when a new one has to Begin.
-func (r *Recorder) Resume(fromFailedStep bool) *Start {
+// go better now or which a person wants to try again. It returns nil when a new one has to Begin.
+func (r *Recorder) Resume() *Start {
 	t := r.log.Last()
 	if t == nil {
 		return nil
 	}
-	replayed := r.job.Replays > t.Start.Replay // since this try began
-	if replayed && r.job.Replay.From == job.Start {
-		return nil
-	}
-	if t.End != nil && !r.reopen(t, fromFailedStep || replayed) {
+	replayed := r.job.Replays > t.Start.Replay
+	if replayed && r.job.Replay.From != job.FailedStep || t.End != nil && !r.reopen(t, replayed) {
 		return nil
 	}
 	r.open(t, true)
@@ -74,23 +71,22 @@ func (r *Recorder) Resume(fromFailedStep bool) *Start {
 }
 
 // reopen lets a failed try go on at its failed step.
-func (r *Recorder) reopen(t *Try, always bool) bool {
+func (r *Recorder) reopen(t *Try, wanted bool) bool {
 	step := t.failedStep()
 	if step == nil || t.End.Fault == nil {
 		return false
 	}
 	young := r.now().Sub(t.Start.At) < stale && !r.job.Last()
-	if !always && !(young && mendable(step.Fault())) {
+	if !wanted && !(young && mendable(step.Fault())) {
 		return false
 	}
-	return r.write(&record{Kind: kindReopen, At: r.now()}) == nil
+	return r.write(&record{Kind: kindReopen, At: r.now(), Replay: r.job.Replays}) == nil
 }
 
 // Begin begins a try from the start. Digest, plugin, version, export, input, handles and contract are the caller's to say.
 func (r *Recorder) Begin(s Start) (*Start, error) {
 	s.At = r.now()
-	s.Generation = r.run.Generation
-	s.Replay = r.job.Replays
+	s.Generation, s.Replay = r.run.Generation, r.job.Replays
 	if _, err := io.ReadFull(r.entropy, s.Seed[:]); err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "journal.Begin", "there is no randomness")
 	}
@@ -104,7 +100,7 @@ func (r *Recorder) Begin(s Start) (*Start, error) {
 func (r *Recorder) open(t *Try, resumed bool) {
 	r.try, r.resumed, r.stopped = t, resumed, nil
 	r.counts = map[[sha256.Size]byte]int{}
-	r.done = (&Log{Tries: r.log.Tries[:len(r.log.Tries)-1]}).doneBefore()
+	r.done = (&Log{Tries: r.log.Tries[:len(r.log.Tries)-1]}).begunBefore()
 	r.run.Plugin, r.run.Version, r.run.Digest = t.Start.Plugin, t.Start.Version, t.Start.Digest
 	r.root = &frame{r: r, at: t.Start.At, seed: t.Start.Seed}
 	r.began = r.now()

@@ -51,7 +51,7 @@ func (r *rig) play(p *phone, guest script) error {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	start := rec.Resume(false)
+	start := rec.Resume()
 	if start == nil {
 		if start, err = rec.Begin(journal.Start{Plugin: "p", Digest: "d", Export: "x", Input: json.RawMessage(`{}`)}); err != nil {
 			r.t.Fatal(err)
@@ -438,5 +438,81 @@ func TestAppend_RefusesAClaimThatIsOver(t *testing.T) {
 	})
 	if n != 0 {
 		t.Error("a local effect was committed")
+	}
+}
+
+// fails settles the job as dead, so that a person can replay it.
+func (r *rig) replay(from job.ReplayFrom) {
+	r.t.Helper()
+	ctx := context.Background()
+	err := r.db.Write(ctx, func(tx *store.Tx) error {
+		return tx.ExecOne(`UPDATE jobs SET state = 'dead', due = 0, lease_owner = NULL WHERE id = $1`, r.id)
+	})
+	if err == nil {
+		err = r.db.ReplayJob(ctx, owner, r.id, r.now, job.ReplayOptions{From: from})
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestReplay_FromTheFailedStepOrFromTheStart(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[job.ReplayFrom]string{
+		job.FailedStep: "GET /a, POST /b, POST /b, POST /c",
+		job.Start:      "GET /a, POST /b, GET /a, POST /b, POST /c",
+	} {
+		t.Run(string(from), func(t *testing.T) {
+			t.Parallel()
+			r, p := newRig(t), &phone{}
+			p.answer = func(_ context.Context, q abi.HTTPRequest) (abi.HTTPResponse, error) {
+				if q.URL == "/b" {
+					return abi.HTTPResponse{}, &fault.Error{Kind: fault.Invalid, Side: fault.Remote, Msg: "no"}
+				}
+				return abi.HTTPResponse{Status: 200}, nil
+			}
+			guest := func(ctx context.Context, c plugin.Call) error {
+				for i, m := range []string{"GET", "POST", "POST"} {
+					if _, err := send(ctx, c, m, "/"+string("abc"[i])); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			if err := r.play(p, guest); !fault.Is(err, fault.Invalid) {
+				t.Fatal(err)
+			}
+			r.replay(from)
+			p.answer = nil
+			if err := r.play(p, guest); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(p.calls, ", "); got != want {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
+// TestReplay_FromTheStartDoesNotForgetADoubt: what may have happened before is asked for, not sent again.
+func TestReplay_FromTheStartDoesNotForgetADoubt(t *testing.T) {
+	t.Parallel()
+	r, p := newRig(t), &phone{}
+	p.answer = func(ctx context.Context, _ abi.HTTPRequest) (abi.HTTPResponse, error) {
+		plugin.HostCallOf(ctx).Unresolved(away())
+		return abi.HTTPResponse{}, away()
+	}
+	guest := func(ctx context.Context, c plugin.Call) error { _, err := send(ctx, c, "POST", "/a"); return err }
+	_ = r.play(p, guest)
+	asked := r.now
+	r.replay(job.Start)
+	p.answer = func(ctx context.Context, _ abi.HTTPRequest) (abi.HTTPResponse, error) {
+		if got := plugin.HostCallOf(ctx).Unsure; !got.Equal(asked) {
+			t.Errorf("unsure since %v, want %v", got, asked)
+		}
+		return abi.HTTPResponse{Status: 200}, nil
+	}
+	if err := r.play(p, guest); err != nil || len(r.log().Tries) != 2 {
+		t.Fatalf("%v, %d tries", err, len(r.log().Tries))
 	}
 }

@@ -240,7 +240,7 @@ func (r *rig) try(e *engine, data json.RawMessage, st journal.Store) (end ending
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	start := rec.Resume(false)
+	start := rec.Resume()
 	if start == nil {
 		input, _ := json.Marshal(abi.EventInput{Event: "LATER", Data: data, Integration: abi.Integration{ID: "int_1", Status: "ENABLED", Config: json.RawMessage(`{}`), Entities: []abi.Entity{}}, Delivery: abi.Delivery{ID: "d", Attempt: 1}})
 		if start, err = rec.Begin(journal.Start{Plugin: "flow", Digest: e.plugin.Digest, Export: abi.ExportHandleEvent, Input: input}); err != nil {
