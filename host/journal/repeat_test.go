@@ -69,7 +69,7 @@ func (r *rig) record(caller plugin.Caller, p *plugin.Plugin, input string, state
 	}
 	rec, err := s.Open(ctx, jobs[0], "int_1", "LATER")
 	check(r.t, err)
-	start := rec.Resume(false)
+	start := rec.Resume()
 	if start == nil {
 		start, err = rec.Begin(journal.Start{Plugin: p.Name, Digest: p.Digest, Export: abi.ExportHandleEvent, Input: json.RawMessage(input), Handles: "sealed"})
 		check(r.t, err)

@@ -188,14 +188,14 @@ type ending struct {
 }
 
 type rig struct {
-	t   *testing.T
+	t   testing.TB
 	db  *store.DB
 	now time.Time
 	v   *vendor
 	id  job.ID
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Config{DSN: filepath.Join(t.TempDir(), "frigg.db")})
 	if err != nil {
