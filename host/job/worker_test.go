@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/fault"
 	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/store"
@@ -23,6 +24,7 @@ func (h handler) Work(ctx context.Context, j *job.Job) job.Outcome { return h(ct
 // bench is a real store and workers on the fake clock of synctest.
 type bench struct {
 	db   *store.DB
+	w    *job.Workers
 	stop context.CancelFunc
 	done chan error
 }
@@ -36,6 +38,7 @@ func start(t *testing.T, slots int, h handler) *bench {
 	ctx, stop := context.WithCancel(t.Context())
 	b := &bench{db: db, stop: stop, done: make(chan error, 1)}
 	w := &job.Workers{Store: db, Handlers: map[string]job.Handler{"test": h}, Now: time.Now, Log: slog.New(slog.DiscardHandler), Slots: slots, Alone: true}
+	b.w = w
 	go func() { b.done <- w.Run(ctx, time.Second) }()
 	t.Cleanup(func() { b.end(t) })
 	return b
@@ -212,6 +215,76 @@ func TestWorkers_AParkedJobGoesOnAfterTheDecision(t *testing.T) {
 		}
 		b.until(t, id, job.Done)
 	})
+}
+
+func TestWorkers_CancelStopsARunningJobWithinASecond(t *testing.T) {
+	for name, stop := range map[string]func(b *bench) func(job.ID){
+		"of this process":    func(b *bench) func(job.ID) { return b.w.Cancel },
+		"of another process": func(*bench) func(job.ID) { return nil },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			entered := make(chan struct{})
+			b := start(t, 1, func(ctx context.Context, _ *job.Job) job.Outcome {
+				close(entered)
+				<-ctx.Done()
+				return job.Outcome{Err: fault.New(fault.Canceled, "guest.Call", "stopped").On(fault.Guest)}
+			})
+			id := b.enqueue(t, "a")
+			<-entered
+			began := time.Now()
+			s := &job.Service{Store: b.db, Now: time.Now, Stop: stop(b)}
+			if err := s.Cancel(t.Context(), account.Actor{User: "usr_a", Owner: "usr_a"}, id); err != nil {
+				t.Fatal(err)
+			}
+			if j := b.until(t, id, job.Canceled); j.FinishedAt.Sub(began) > time.Second {
+				t.Errorf("%s: canceled after %s", name, j.FinishedAt.Sub(began))
+			}
+			if err := s.Cancel(t.Context(), account.Actor{User: "usr_a", Owner: "usr_a"}, id); !fault.Is(err, fault.Conflict) {
+				t.Errorf("%s: canceled again: %v, want a conflict", name, err)
+			}
+		})
+	}
+}
+
+func TestReplay_TakesInputOnlyFromTheStartAndWhereItFits(t *testing.T) {
+	t.Parallel()
+	db, err := store.Open(t.Context(), store.Config{DSN: filepath.Join(t.TempDir(), "jobs.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	actor := account.Actor{User: "usr_a", Owner: "usr_a"}
+	now := time.Now().UTC()
+	s := &job.Service{Store: db, Now: func() time.Time { return now }, TakesInput: func(kind string) bool { return kind == "test" }}
+	for name, row := range map[string]struct {
+		kind string
+		how  job.ReplayOptions
+		want fault.Kind
+	}{
+		"from the start":         {"test", job.ReplayOptions{}, ""},
+		"from the failed step":   {"test", job.ReplayOptions{From: job.FailedStep}, ""},
+		"other input":            {"test", job.ReplayOptions{Input: []byte(`{"a":1}`)}, ""},
+		"from elsewhere":         {"test", job.ReplayOptions{From: "middle"}, fault.Invalid},
+		"other input, in midway": {"test", job.ReplayOptions{From: job.FailedStep, Input: []byte(`1`)}, fault.Invalid},
+		"no JSON":                {"test", job.ReplayOptions{Input: []byte(`{`)}, fault.Invalid},
+		"too large":              {"test", job.ReplayOptions{Input: make([]byte, job.MaxInput+1)}, fault.TooLarge},
+		"a kind without input":   {"other", job.ReplayOptions{Input: []byte(`1`)}, fault.Unsupported},
+	} {
+		n := job.New{ID: job.NewID(), Owner: actor.Owner, Lane: name, Kind: row.kind, CreatedAt: now}
+		if _, _, err := db.Enqueue(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Cancel(t.Context(), actor, n.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Replay(t.Context(), actor, n.ID, row.how); fault.KindOf(err) != row.want {
+			t.Errorf("%s: %v, want %q", name, err, row.want)
+		}
+		j, err := db.JobByID(t.Context(), actor.Owner, n.ID)
+		if err != nil || row.want == "" && (j.Replays != 1 || j.State != job.Queued || string(j.Replay.Input) != string(row.how.Input)) {
+			t.Errorf("%s: job %+v, %v", name, j, err)
+		}
+	}
 }
 
 // torn is a store whose commits of claims fail.
