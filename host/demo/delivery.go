@@ -93,7 +93,7 @@ func (c *CRM) listDeliveries(r *request) (reply, error) {
 	var err error
 	c.store.view(func(s *state) {
 		var sub subscription
-		if sub, err = s.subscriptionOf(r); err != nil {
+		if sub, err = s.subscriptionOf(r, c.now()); err != nil {
 			return
 		}
 		for _, d := range s.Deliveries {
@@ -112,7 +112,7 @@ func (c *CRM) listDeliveries(r *request) (reply, error) {
 func (c *CRM) redeliver(r *request) (reply, error) {
 	var d delivery
 	err := c.change(r.token.Client, func(a *act) error {
-		sub, err := a.subscriptionOf(r)
+		sub, err := a.subscriptionOf(r, a.now)
 		if err != nil {
 			return err
 		}

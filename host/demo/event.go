@@ -39,7 +39,7 @@ func (a *act) emit(kind string, data any) error {
 		return err
 	}
 	for id, sub := range a.Subscriptions {
-		if !sub.Active || !slices.Contains(sub.Events, kind) {
+		if !sub.Active || sub.expired(at) || !slices.Contains(sub.Events, kind) {
 			continue
 		}
 		a.Deliveries = append(a.Deliveries, delivery{

@@ -11,6 +11,8 @@ import (
 const (
 	secretPrefix     = "whsec_"
 	maxSubscriptions = 50
+	// maxSubscriptionLife is a year, in seconds.
+	maxSubscriptionLife = 365 * 24 * 60 * 60
 )
 
 type subscriptionInput struct {
@@ -18,6 +20,8 @@ type subscriptionInput struct {
 	Events []string `json:"events"`
 	Active *bool    `json:"active"` // nil means true
 	Secret string   `json:"secret"` // "whsec_" and base64 of 24 to 64 bytes; generated when empty
+	// ExpiresInS ends the subscription so many seconds from now; nil changes nothing, and without one it never ends.
+	ExpiresInS *int64 `json:"expires_in_s"`
 }
 
 // subscription belongs to the client that made it; others do not see it.
@@ -28,6 +32,7 @@ type subscription struct {
 	Events    []string       `json:"events"`
 	Active    bool           `json:"active"`
 	Secret    string         `json:"secret"`
+	ExpiresAt *time.Time     `json:"expires_at,omitempty"`
 	CreatedAt time.Time      `json:"created_at"`
 	UpdatedAt time.Time      `json:"updated_at"`
 }
@@ -39,12 +44,13 @@ type subscriptionView struct {
 	Events    []string       `json:"events"`
 	Active    bool           `json:"active"`
 	Secret    string         `json:"secret,omitempty"`
+	ExpiresAt *time.Time     `json:"expires_at,omitempty"`
 	CreatedAt time.Time      `json:"created_at"`
 	UpdatedAt time.Time      `json:"updated_at"`
 }
 
 func (s subscription) view() subscriptionView {
-	return subscriptionView{ID: s.ID, URL: s.URL, Events: s.Events, Active: s.Active, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt}
+	return subscriptionView{ID: s.ID, URL: s.URL, Events: s.Events, Active: s.Active, ExpiresAt: s.ExpiresAt, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt}
 }
 
 func (s subscriptionView) stamp() stamp { return stamp{s.UpdatedAt, string(s.ID)} }
@@ -60,9 +66,24 @@ func (in subscriptionInput) check() error {
 	for _, e := range in.Events {
 		f.require("events", slices.Contains(eventTypes, e), "can be "+strings.Join(eventTypes, ", "))
 	}
+	f.require("expires_in_s", in.ExpiresInS == nil || *in.ExpiresInS > 0 && *in.ExpiresInS <= maxSubscriptionLife, "must be 1 to 31536000 seconds")
 	key, err := secretKey(in.Secret)
 	f.require("secret", err == nil && len(key) >= 24 && len(key) <= 64, "must be whsec_ and the base64 of 24 to 64 bytes")
 	return f.err()
+}
+
+// until is when a subscription ends after a change at now.
+func (in subscriptionInput) until(now time.Time, was *time.Time) *time.Time {
+	if in.ExpiresInS == nil {
+		return was
+	}
+	end := now.Add(time.Duration(*in.ExpiresInS) * time.Second)
+	return &end
+}
+
+// expired subscriptions are as good as deleted.
+func (s subscription) expired(now time.Time) bool {
+	return s.ExpiresAt != nil && !now.Before(*s.ExpiresAt)
 }
 
 // isLoopbackURL keeps the demo from sending anything to other machines; the dialer checks again.
@@ -84,7 +105,7 @@ func (c *CRM) listSubscriptions(r *request) (reply, error) {
 	var rows []subscriptionView
 	c.store.view(func(s *state) {
 		for _, sub := range s.Subscriptions {
-			if sub.Client == r.token.Client {
+			if sub.Client == r.token.Client && !sub.expired(c.now()) {
 				rows = append(rows, sub.view())
 			}
 		}
@@ -95,14 +116,14 @@ func (c *CRM) listSubscriptions(r *request) (reply, error) {
 func (c *CRM) subscription(r *request) (reply, error) {
 	var sub subscription
 	var err error
-	c.store.view(func(s *state) { sub, err = s.subscriptionOf(r) })
+	c.store.view(func(s *state) { sub, err = s.subscriptionOf(r, c.now()) })
 	return reply{body: sub.view()}, err
 }
 
-// subscriptionOf finds the subscription named in the path if the client owns it.
-func (s *state) subscriptionOf(r *request) (subscription, error) {
+// subscriptionOf finds the subscription named in the path if the client owns it and it has not ended.
+func (s *state) subscriptionOf(r *request, now time.Time) (subscription, error) {
 	sub, ok := s.Subscriptions[subscriptionID(r.PathValue("id"))]
-	if !ok || sub.Client != r.token.Client {
+	if !ok || sub.Client != r.token.Client || sub.expired(now) {
 		return subscription{}, notFound("webhook")
 	}
 	return sub, nil
@@ -126,7 +147,7 @@ func (c *CRM) createSubscription(r *request) (reply, error) {
 		now := a.tick()
 		sub := subscription{
 			ID: subscriptionID(a.id("wh_")), Client: a.actor, URL: in.URL, Events: in.Events,
-			Active: in.Active == nil || *in.Active, Secret: in.Secret, CreatedAt: now, UpdatedAt: now,
+			Active: in.Active == nil || *in.Active, Secret: in.Secret, ExpiresAt: in.until(now, nil), CreatedAt: now, UpdatedAt: now,
 		}
 		a.Subscriptions[sub.ID] = sub
 		shown := sub.view()
@@ -139,7 +160,7 @@ func (c *CRM) createSubscription(r *request) (reply, error) {
 func (c *CRM) patchSubscription(r *request) (reply, error) {
 	var sub subscription
 	err := c.change(r.token.Client, func(a *act) (err error) {
-		if sub, err = a.subscriptionOf(r); err != nil {
+		if sub, err = a.subscriptionOf(r, a.now); err != nil {
 			return err
 		}
 		in, err := merge(sub.input(), r.body)
@@ -151,6 +172,7 @@ func (c *CRM) patchSubscription(r *request) (reply, error) {
 		}
 		sub.URL, sub.Events, sub.Active, sub.Secret = in.URL, in.Events, in.Active == nil || *in.Active, in.Secret
 		sub.UpdatedAt = a.tick()
+		sub.ExpiresAt = in.until(sub.UpdatedAt, sub.ExpiresAt)
 		a.Subscriptions[sub.ID] = sub
 		a.woken = append(a.woken, sub.ID)
 		return nil
@@ -161,7 +183,7 @@ func (c *CRM) patchSubscription(r *request) (reply, error) {
 // deleteSubscription drops what was still to be delivered, too.
 func (c *CRM) deleteSubscription(r *request) (reply, error) {
 	err := c.change(r.token.Client, func(a *act) error {
-		sub, err := a.subscriptionOf(r)
+		sub, err := a.subscriptionOf(r, a.now)
 		if err != nil {
 			return err
 		}

@@ -412,3 +412,29 @@ func TestSubscription_IsInvisibleToOtherClients(t *testing.T) {
 	c.call("DELETE", "/webhooks/"+id, "").want(204)
 	c.call("GET", "/webhooks/"+id, "").want(404)
 }
+
+func TestWebhooks_EndWhenTheyExpireUnlessTheyAreRenewed(t *testing.T) {
+	t.Parallel()
+	now := &clock{t: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)}
+	cfg := unlimited()
+	cfg.Now, cfg.TokenTTL = now.now, 48*time.Hour
+	c := start(t, cfg).connect(everything)
+	made := c.call("POST", "/webhooks", `{"url":"http://127.0.0.1:9/","events":["contact.created"],"secret":"","expires_in_s":3600}`).want(201)
+	path := "/webhooks/" + made.str("id")
+	if made.str("expires_at") == "" {
+		t.Fatalf("no end: %s", made.body)
+	}
+	now.move(59 * time.Minute)
+	c.call("PATCH", path, `{"expires_in_s":3600}`).want(200)
+	now.move(59 * time.Minute)
+	c.call("GET", path, "").want(200)
+	now.move(2 * time.Minute)
+	for _, method := range []string{"GET", "DELETE"} {
+		c.call(method, path, "").want(404)
+	}
+	c.call("PATCH", path, `{"expires_in_s":3600}`).want(404)
+	if rows, _ := c.list("/webhooks"); len(rows) != 0 {
+		t.Errorf("still listed: %v", rows)
+	}
+	c.call("POST", "/webhooks", `{"url":"http://127.0.0.1:9/","events":["contact.created"],"expires_in_s":0}`).want(422)
+}
