@@ -192,6 +192,15 @@ func (s *statements) of(ctx context.Context, text string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
+// close closes them. The connection that they were prepared on stays open until then, whoever closes it.
+func (s *statements) close() {
+	s.known.Range(func(text, stmt any) bool {
+		stmt.(*sql.Stmt).Close()
+		s.known.Delete(text)
+		return true
+	})
+}
+
 var (
 	errNoRow  = fault.New(fault.NotFound, "store.Query", "not found")
 	errOver   = fault.New(fault.Internal, "store.Tx", "the transaction is over")

@@ -2,11 +2,15 @@ package store_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/frigg-host/frigg-host/host/job"
 	"github.com/frigg-host/frigg-host/store"
 	"github.com/frigg-host/frigg-host/store/storetest"
 )
@@ -59,4 +63,28 @@ func openAt(t *testing.T, path string, shared bool) *store.DB {
 func TestSQLite_PassesTheSuite(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, open)
+}
+
+// A connection that stays open would keep the log beside the file, and the file from being replaced.
+func TestClose_LeavesNothingOpen(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "frigg.db")
+	db, err := store.Open(t.Context(), store.Config{DSN: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := db.Enqueue(t.Context(), job.New{ID: job.NewID(), Owner: "usr_a", Lane: "a", Kind: "test", CreatedAt: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.CountJobs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, ending := range []string{"-wal", "-shm"} { // which the last connection removes
+		if _, err := os.Stat(path + ending); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left: %v", ending, err)
+		}
+	}
 }

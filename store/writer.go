@@ -257,6 +257,7 @@ func (w *writer) reset() {
 		return
 	}
 	w.log.Error("connection to the database replaced", "op", "store.Write", "err", err)
+	w.texts.close()
 	w.conn.Raw(func(any) error { return errBroken }) // so that the pool closes it
 	w.conn.Close()
 	w.conn = nil
@@ -283,6 +284,7 @@ func (w *writer) close(between func() error) error {
 	<-w.ended
 	err := between()
 	if w.conn != nil {
+		w.texts.close()
 		_, truncated := w.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
 		err = errors.Join(err, truncated, w.conn.Close())
 	}

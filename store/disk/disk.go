@@ -118,7 +118,10 @@ func (d *Disk) Close() {
 	for _, b := range d.blocks {
 		blocks.Put(b[:0])
 	}
-	d.blocks, d.log = nil, nil
+	for _, f := range d.files {
+		f.data = nil
+	}
+	d.blocks, d.log, d.base, d.files = nil, nil, nil, nil
 }
 
 // Changes is how many changes were made so far. Whatever was acknowledged before is among them.
