@@ -33,6 +33,10 @@ type Integration struct {
 	Schedules map[string]abi.SchedulePut
 	// Notified is what the integration told, as notify.NAME.
 	Notified []abi.Notify
+	// Syncs are the names of those that it started, oldest first.
+	Syncs []string
+	// Processes are those that it made.
+	Processes []abi.Process
 	// Vendors answer requests on a role's connection.
 	Vendors map[string]http.Handler
 
@@ -252,6 +256,16 @@ func (f *Integration) serveIntegration(capability, function string, request []by
 		return serve(request, f.enqueue), true
 	case "queue.enqueue_batch":
 		return serve(request, f.enqueueBatch), true
+	case "process.create":
+		return serve(request, f.createProcess), true
+	case "process.get":
+		return serve(request, f.getProcess), true
+	case "process.update":
+		return serve(request, f.updateProcess), true
+	case "process.add":
+		return serve(request, f.addToProcess), true
+	case "sync.start":
+		return serve(request, f.startSync), true
 	case "schedule.put":
 		return serve(request, f.putSchedule), true
 	case "schedule.delete":
