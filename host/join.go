@@ -204,7 +204,7 @@ func (h *Host) work(context.Context) error {
 	}
 	h.handler = api.New(api.Config{
 		Accounts: h.Accounts, Connections: h.Connections, Integrations: h.Integrations,
-		Jobs: h.Jobs, Schedules: h.Schedules, Syncs: h.Syncs, Facts: h.Facts, Outbound: h.Outbound, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,
+		Jobs: h.Jobs, Runs: h.Runs, Schedules: h.Schedules, Syncs: h.Syncs, Facts: h.Facts, Outbound: h.Outbound, Plugins: h.registry, Health: health{h.db, h.vault}, PublicURL: h.cfg.PublicURL, FrontendURL: h.cfg.FrontendURL,
 		BackendKey: h.cfg.BackendKey, ClosedSignUp: h.cfg.ClosedSignUp, HealthKey: h.cfg.HealthKey, AllowedOrigins: h.cfg.AllowedOrigins, TrustedProxies: h.cfg.TrustedProxies,
 		Now: h.cfg.Now, Log: h.cfg.Log,
 	})

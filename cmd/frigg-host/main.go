@@ -32,6 +32,8 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the host."`
 	Demo    demoCmd    `cmd:"" help:"Run the host with a demo vendor, a connected account and live work."`
 	Plugin  pluginCmd  `cmd:"" help:"Look at, pack, call and approve plugins."`
+	Run     runCmd     `cmd:"" help:"Look at runs, decide, replay, export and import them."`
+	Replay  replayCmd  `cmd:"" help:"Repeat a run from its file, here and without a host."`
 	User    userCmd    `cmd:"" help:"Create users."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what keeps an installation from working, and say what to do."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -19,14 +19,15 @@ import (
 )
 
 type pluginCmd struct {
-	List    pluginListCmd    `cmd:"" help:"List installed plugins."`
-	Inspect pluginInspectCmd `cmd:"" help:"Say what a .wasm file is and can do, without running it."`
-	Pack    pluginPackCmd    `cmd:"" help:"Make a plugin of a .wasm file or a program in TypeScript, and its manifest."`
-	Call    callCmd          `cmd:"" help:"Call an export of any .wasm file, without any capability."`
-	Diff    pluginDiffCmd    `cmd:"" help:"Say what sets two versions of a plugin apart."`
-	Approve pluginApproveCmd `cmd:"" help:"Grant a plugin what it asks for."`
-	Revoke  pluginRevokeCmd  `cmd:"" help:"Take back what a plugin was granted."`
-	Set     pluginSetCmd     `cmd:"" help:"Set values that a plugin needs from its operator."`
+	List     pluginListCmd     `cmd:"" help:"List installed plugins."`
+	Inspect  pluginInspectCmd  `cmd:"" help:"Say what a .wasm file is and can do, without running it."`
+	Pack     pluginPackCmd     `cmd:"" help:"Make a plugin of a .wasm file or a program in TypeScript, and its manifest."`
+	Call     callCmd           `cmd:"" help:"Call an export of any .wasm file, without any capability."`
+	Rehearse pluginRehearseCmd `cmd:"" help:"Repeat recorded runs with a new version, and say what it does otherwise."`
+	Diff     pluginDiffCmd     `cmd:"" help:"Say what sets two versions of a plugin apart."`
+	Approve  pluginApproveCmd  `cmd:"" help:"Grant a plugin what it asks for."`
+	Revoke   pluginRevokeCmd   `cmd:"" help:"Take back what a plugin was granted."`
+	Set      pluginSetCmd      `cmd:"" help:"Set values that a plugin needs from its operator."`
 }
 
 type pluginListCmd struct {

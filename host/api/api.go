@@ -20,6 +20,7 @@ type Config struct {
 	Integrations Integrations
 	Jobs         Jobs
 	Schedules    Schedules
+	Runs         Runs
 	Facts        Facts
 	Outbound     Outbound
 	Syncs        Syncs
@@ -84,6 +85,7 @@ func New(c Config) *API {
 	a.routes(middleware)
 	a.jobs()
 	a.schedules()
+	a.runs()
 	a.facts()
 	a.endpoints()
 	a.syncs()

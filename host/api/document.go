@@ -41,6 +41,7 @@ func newDocument() *huma.OpenAPI {
 			{Name: tagWebhooks, Description: "What vendors send."},
 			{Name: tagRoutes, Description: "What integrations answer over HTTP."},
 			{Name: tagJobs, Description: "Durable work and its failures."},
+			{Name: tagRuns, Description: "What plugins did, step by step: look, decide, replay, export."},
 			{Name: tagSchedules, Description: "What time starts."},
 			{Name: tagEvents, Description: "What happened, and who is told of it."},
 			{Name: tagSyncs, Description: "Records kept in step between two accounts, and processes by which people follow long work."},
@@ -65,6 +66,7 @@ const (
 	tagWebhooks     = "Webhooks"
 	tagRoutes       = "Routes"
 	tagJobs         = "Jobs"
+	tagRuns         = "Runs"
 	tagSchedules    = "Schedules"
 	tagEvents       = "Events"
 	tagSyncs        = "Syncs"

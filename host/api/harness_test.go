@@ -260,6 +260,7 @@ type house struct {
 	accounts     *account.Service
 	integrations *integration.Service
 	schedules    *schedule.Service
+	runs         *journal.Service
 	outbound     *outbound.Service
 	guests       *guests
 	asked        atomic.Int64 // requests to the vendor
@@ -295,15 +296,16 @@ func newHouse(t *testing.T, change ...func(*api.Config)) *house {
 		Settings: noSettings{}, RedirectURL: func(module string) string { return "https://frigg.example.com/redirect/" + module }, Now: clock, Log: log,
 	})
 	t.Cleanup(connections.Close)
+	h.runs = &journal.Service{Store: h.db, Now: clock, Unpark: h.db.Unpark}
 	h.integrations = &integration.Service{
-		Store: h.db, Runs: &journal.Service{Store: h.db, Now: clock}, Plugins: h.plugins, Guests: h.guests, Connections: connections, Vault: vault,
+		Store: h.db, Runs: h.runs, Plugins: h.plugins, Guests: h.guests, Connections: connections, Vault: vault,
 		Now: clock, Log: log, PublicURL: "https://frigg.example.com",
 	}
 	h.schedules = &schedule.Service{Store: h.db, Plugins: h.plugins, Integrations: h.integrations, Now: clock, Log: log}
 	h.outbound = &outbound.Service{Store: h.db, Vault: vault, Sender: sender, Now: clock, Log: log, PlainHTTP: true}
 	c := api.Config{
 		Facts: &event.Service{Store: h.db, Now: clock}, Outbound: h.outbound,
-		Accounts: h.accounts, Connections: connections, Integrations: h.integrations, Jobs: &job.Service{Store: h.db, Now: clock}, Schedules: h.schedules,
+		Accounts: h.accounts, Connections: connections, Integrations: h.integrations, Runs: h.runs, Jobs: &job.Service{Store: h.db, Now: clock}, Schedules: h.schedules,
 		Syncs:   &syncs.Service{Store: h.db, Integrations: h.integrations, Vault: vault, Now: clock, Log: log},
 		Plugins: h.plugins, Health: probes{h.db, vault}, PublicURL: "https://frigg.example.com", FrontendURL: "https://app.example.com",
 		BackendKey: secret.NewText(backendKey), HealthKey: secret.NewText(healthKey), Now: clock, Log: log,

@@ -113,6 +113,7 @@ func visits(h *house, token string) (order []string, rows map[string]visit) {
 		rows[method+" /api/integrations/:id/actions/:name/options"] = visit{path: record + "/actions/SYNC_NOW/options", own: 200}
 	}
 	maps.Copy(rows, endpointVisits(h, token))
+	maps.Copy(rows, runVisits(h, token))
 	var last []string
 	for _, r := range h.Routes() {
 		route := r.Method + " " + r.Path
