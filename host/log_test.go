@@ -34,7 +34,7 @@ func TestLog_RefusedWebhooksAreExplained(t *testing.T) {
 	id := c.keyFlow(map[string]any{"typed_webhook_secret": "webhook secret"})
 	o := &ordeal{rig: r, haystack: newHaystack(), ada: c, flow: id}
 	o.post(http.StatusUnauthorized, "typed", "another secret", "1")
-	if !r.log.hasLine("level=WARN", `msg="webhook refused"`, "integration="+string(id), "plugin=flow", "webhook=typed", "it does not match the body and this webhook's secret") {
+	if !r.log.hasLine("level=WARN", `msg="webhook refused"`, "integration="+string(id), "plugin=flow", "webhook=typed", "it does not match what came and this webhook's secret") {
 		t.Errorf("no line says why in\n%s", r.log)
 	}
 }
