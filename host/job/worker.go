@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -108,6 +109,7 @@ func (w *Workers) Run(ctx context.Context, grace time.Duration) error {
 			drain(&running, func() { stop(errStopped) }, grace)
 			return nil
 		case <-w.wake:
+			runtime.Gosched() // those whose end shared a commit free their slots: one claim fills them all
 		case <-poll.C:
 			if rounds++; rounds%int(max(1, w.Lease/w.Poll/2)) == 0 {
 				w.upkeep(ctx)
