@@ -136,5 +136,8 @@ func (db *DB) PruneJobs(ctx context.Context, done, failed time.Time, limit int) 
 			AND finished_at < max($1, $2) LIMIT $3)`, micros(&done), micros(&failed), limit)
 		return err
 	})
+	if err == nil {
+		err = db.pruneLanes(ctx, limit)
+	}
 	return n, at("store.PruneJobs", err, nil)
 }

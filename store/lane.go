@@ -169,6 +169,29 @@ func (c *claiming) claim(tx *Tx, l lane) error {
 	return tx.ExecOne(`UPDATE lanes SET blocked_by = $1 WHERE owner = $2 AND name = $3`, key, l.owner, l.name)
 }
 
+// restful is how many turns a lane has nothing to do before it is forgotten.
+const restful = 1000
+
+// pruneLanes forgets lanes and limits in which nothing happens. It looks for them beside the writer, since it looks at all.
+func (db *DB) pruneLanes(ctx context.Context, limit int) error {
+	const idle = ` ready = 0 AND later = 0 AND running = 0 AND paused_until IS NULL `
+	type name struct{ owner, lane string }
+	lanes, err := Many(db.reader(ctx), func(row Row) (n name, err error) { return n, row.Scan(&n.owner, &n.lane) },
+		`SELECT owner, name FROM lanes WHERE`+idle+`AND served < (SELECT last FROM turns) - $1 LIMIT $2`, restful, limit)
+	if err != nil || len(lanes) == 0 {
+		return err
+	}
+	return db.Write(ctx, func(tx *Tx) error {
+		for _, n := range lanes {
+			if _, err := tx.Exec(`DELETE FROM lanes WHERE owner = $1 AND name = $2 AND`+idle, n.owner, n.lane); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(`DELETE FROM limits WHERE running = 0 AND waiting = 0 AND paused_until IS NULL AND cap IS NULL`)
+		return err
+	})
+}
+
 // pause is the part of an act that lets jobs wait until a time, at least.
 func pause(tx *Tx, o account.Owner, lane string, p job.Pause) error {
 	if p.Key == "" {

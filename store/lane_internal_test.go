@@ -199,3 +199,50 @@ func TestClaim_FindsItsRowsByIndex(t *testing.T) {
 		}
 	}
 }
+
+func TestPrune_ForgetsLanesInWhichNothingHappens(t *testing.T) {
+	t.Parallel()
+	db := openCapped(t, filepath.Join(t.TempDir(), "jobs.db"), Caps{})
+	enqueue := func(lane string) {
+		t.Helper()
+		n := job.New{ID: job.NewID(), Owner: "usr_a", Lane: lane, Kind: "test", Limits: []string{"of " + lane}, CreatedAt: morning}
+		if _, _, err := db.Enqueue(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enqueue("idle")
+	jobs, err := db.ClaimJobs(t.Context(), "w", morning, morning.Add(time.Minute), 1)
+	if err != nil || len(jobs) != 1 {
+		t.Fatalf("claimed %d, %v", len(jobs), err)
+	}
+	if err := db.SettleJob(t.Context(), jobs[0].ID, jobs[0].Epoch, morning, job.Settlement{State: job.Dead}); err != nil {
+		t.Fatal(err)
+	}
+	enqueue("busy")
+	lanes := func() []string {
+		t.Helper()
+		if _, err := db.PruneJobs(t.Context(), morning, morning, 10); err != nil {
+			t.Fatal(err)
+		}
+		names, err := Many(db.reader(t.Context()), Value[string], `SELECT name FROM lanes ORDER BY name`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	if names := lanes(); len(names) != 2 {
+		t.Errorf("lanes that just had something to do are forgotten: %v", names)
+	}
+	if err := db.Write(t.Context(), func(tx *Tx) error { return tx.ExecOne(`UPDATE turns SET last = last + 2 * $1`, restful) }); err != nil {
+		t.Fatal(err)
+	}
+	if names := lanes(); len(names) != 1 || names[0] != "busy" {
+		t.Errorf("lanes %v, want the busy one", names)
+	}
+	if err := db.ReplayJob(t.Context(), "usr_a", jobs[0].ID, morning, job.ReplayOptions{From: job.Start}); err != nil {
+		t.Fatal(err)
+	}
+	if wrong := counted(t, db); len(wrong) > 0 {
+		t.Errorf("counters differ from the jobs: %v", wrong)
+	}
+}
