@@ -13,7 +13,7 @@ import (
 type kind byte
 
 // Kinds. Within one call the two sides take turns, so that neither ever has to keep more than one frame for it: after
-// kindHost and kindLog the child waits for kindAnswer. Only kindCancel may come at any time.
+// kindHost, kindSleep and kindLog the child waits for kindAnswer. Only kindCancel may come at any time.
 const (
 	// From the parent.
 	kindSetUp  kind = iota + 1 // meta setUp, body the module; once, first
@@ -24,6 +24,7 @@ const (
 	// From the child.
 	kindReady  // meta ready; once, first
 	kindHost   // meta the number of the import, body the request
+	kindSleep  // body how long, in nanoseconds
 	kindLog    // meta the level, body the line
 	kindSource // meta one source, body how many bytes; its id is 0
 	kindResult // meta result, body the output; the last of a call

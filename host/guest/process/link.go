@@ -102,7 +102,7 @@ func (l *link) room(k kind, id uint64) (room, error) {
 		return room{meta: maxReady, wanted: true}, nil
 	case kindSource:
 		return room{meta: 1, body: 4, wanted: true}, nil
-	case kindHost, kindLog, kindResult:
+	case kindHost, kindSleep, kindLog, kindResult:
 	default:
 		return room{}, fmt.Errorf("%w: kind %d", errProtocol, k)
 	}
@@ -184,6 +184,7 @@ func (l *link) open(c *guest.Call) *running {
 		asks:   limits.HostCalls, lines: limits.LogLines, lineBytes: widest * limits.LogBytes,
 		rooms: map[kind]room{
 			kindHost:   {meta: 4, body: blocks, wanted: true},
+			kindSleep:  {body: 8, wanted: true},
 			kindLog:    {meta: 1, body: min(maxBody, uint64(widest*limits.LogBytes)), wanted: true},
 			kindResult: {meta: maxMeta, body: min(maxBody, limits.OutputBytes), wanted: true},
 		},
@@ -250,7 +251,7 @@ func (t *conversation) talk() (res guest.Result, over bool, err error) {
 // begin sends the call.
 func (t *conversation) begin() error {
 	c := t.call
-	m := call{Plugin: c.Plugin, Export: c.Export, Config: c.Config, Limits: c.Limits, Seed: c.Seed, Host: c.Host != nil, Log: c.Log != nil}
+	m := call{Plugin: c.Plugin, Export: c.Export, Config: c.Config, Limits: c.Limits, Seed: c.Seed, Host: c.Host != nil, Sleep: c.Sleep != nil, Log: c.Log != nil}
 	if deadline, ok := t.caller.Deadline(); ok {
 		m.Left = max(1, time.Until(deadline))
 	}
@@ -284,6 +285,12 @@ func (t *conversation) answer(f frame) error {
 			return fmt.Errorf("%w: it asks for what it may not", errProtocol)
 		}
 		verdict = t.guard(func() { body = t.call.Host(t.limit, t.config.Imports[n], f.body) })
+	case f.kind == kindSleep && t.call.Sleep != nil && len(f.body) == 8:
+		if t.asks--; t.asks < 0 {
+			return fmt.Errorf("%w: it sleeps more often than it may ask", errProtocol)
+		}
+		d := time.Duration(binary.LittleEndian.Uint64(f.body))
+		verdict = t.guard(func() { t.call.Sleep(t.limit, d) })
 	case f.kind == kindLog && t.call.Log != nil && len(f.meta) == 1:
 		t.lines--
 		if t.lineBytes -= len(f.body); t.lines < 0 || t.lineBytes < 0 {

@@ -49,6 +49,7 @@ type call struct {
 	Left   time.Duration     `json:"left,omitempty"` // to the caller's own deadline; 0 when there is none
 	Now    *time.Time        `json:"now,omitempty"`  // when the call has a clock; each answer then says what it shows
 	Host   bool              `json:"host,omitempty"` // the call has them
+	Sleep  bool              `json:"sleep,omitempty"`
 	Log    bool              `json:"log,omitempty"`
 }
 

@@ -173,6 +173,13 @@ func (s *server) run(ctx context.Context, module guest.Module, id uint64, m *cal
 			return answer
 		}
 	}
+	if m.Sleep {
+		c.Sleep = func(ctx context.Context, d time.Duration) {
+			if _, _, over := s.ask(frame{kind: kindSleep, id: id, body: binary.LittleEndian.AppendUint64(nil, uint64(d))}); over {
+				<-ctx.Done()
+			}
+		}
+	}
 	if m.Log {
 		c.Log = func(l guest.Level, line string) {
 			s.ask(frame{kindLog, id, []byte{byte(l)}, []byte(line)})
