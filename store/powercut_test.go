@@ -218,7 +218,7 @@ func cutAtRandom(t *testing.T, make func(*testing.T, *disk.Disk) func(int) error
 
 func TestPowerCut_LosesNothingAcknowledgedAndLeavesNothingHalf(t *testing.T) {
 	t.Parallel()
-	synced, mixed, checkpointed := cutAtRandom(t, durable, 1000, scaled(t, "FRIGG_CUTS", 12))
+	synced, mixed, checkpointed := cutAtRandom(t, durable, 1000, scaled(t, "FRIGG_CUTS", 8))
 	for _, h := range slices.Concat(synced, mixed) {
 		t.Errorf("%+v", h)
 	}
@@ -235,7 +235,7 @@ func TestPowerCut_CatchesWritersThatAreNotDurable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synced, mixed, _ := cutAtRandom(t, writer, 500, 8)
+			synced, mixed, _ := cutAtRandom(t, writer, 500, 5)
 			worst, corrupt := 0, 0
 			for _, h := range slices.Concat(synced, mixed) {
 				worst = max(worst, h.lost)
@@ -243,7 +243,7 @@ func TestPowerCut_CatchesWritersThatAreNotDurable(t *testing.T) {
 					corrupt++
 				}
 			}
-			t.Logf("harm after %d and %d of 8 cuts, worst %d rows, %d times a broken file", len(synced), len(mixed), worst, corrupt)
+			t.Logf("harm after %d and %d of 5 cuts, worst %d rows, %d times a broken file", len(synced), len(mixed), worst, corrupt)
 			if len(synced) < 2 || worst == 0 && corrupt == 0 {
 				t.Error("the harness sees next to nothing")
 			}
