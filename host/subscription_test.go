@@ -11,7 +11,9 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/frigg-host/frigg-host/host"
 	"github.com/frigg-host/frigg-host/host/api"
+	"github.com/frigg-host/frigg-host/host/integration"
 	"github.com/frigg-host/frigg-host/host/secret"
 	"github.com/frigg-host/frigg-host/host/testdata/guests"
 )
@@ -88,6 +90,25 @@ func TestWebhooks_TheHostSubscribesTakesEventsOfBothAddressesAndEndsIt(t *testin
 	if len(got) != 2 || got[0] != "d4" || got[1] != "d1" || !inbox.Events[0].Application {
 		t.Errorf("the inbox has %v", got)
 	}
+	r.rerouteBeside()
 	ada.mustDo(http.StatusCreated, http.MethodDelete, "/api/integrations/"+string(id), nil, nil)
 	r.await("the subscription is ended", func() bool { return len(r.vendor.log("/hooks/sub-1")) == 1 })
+}
+
+// rerouteBeside routes what went to nobody with a second host on the same data, as the command does.
+func (r *rig) rerouteBeside() {
+	r.t.Helper()
+	beside := r.config
+	beside.Offline = true
+	h, err := host.New(context.Background(), beside)
+	must(r.t, err)
+	defer func() { must(r.t, h.Close()) }()
+	lost, err := h.Integrations.AppEvents(context.Background(), []integration.AppEventState{integration.Unrouted}, "", 10)
+	must(r.t, err)
+	if len(lost) != 1 || lost[0].Account != "acc-2" {
+		r.t.Fatalf("%d events went to nobody", len(lost))
+	}
+	if state, err := h.Integrations.Reroute(context.Background(), lost[0].ID); err != nil || state != integration.Unrouted {
+		r.t.Errorf("rerouted to %s, %v", state, err)
+	}
 }

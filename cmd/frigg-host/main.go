@@ -35,6 +35,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Look at runs, decide, replay, export and import them."`
 	Replay  replayCmd  `cmd:"" help:"Repeat a run from its file, here and without a host."`
 	User    userCmd    `cmd:"" help:"Create users."`
+	Webhook webhookCmd `cmd:"" help:"Look at webhooks of applications that went to nobody, and route them."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what keeps an installation from working, and say what to do."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Guest   guestCmd   `cmd:"" name:"guest-process" hidden:"" help:"Run the calls of one plugin for the host that started it."`
