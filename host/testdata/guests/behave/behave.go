@@ -69,6 +69,9 @@ func follow(g Guest, s Step, before []any) (any, error) {
 		if len(s.Body) > 0 {
 			r.Body = s.Body
 		}
+		if changed && s.Method == "POST" {
+			r.Header = map[string]string{"x-version": "2"}
+		}
 		res, err := g.HTTP(s.Role).Send(r)
 		if err != nil {
 			return nil, err
