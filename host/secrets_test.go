@@ -2,12 +2,14 @@ package host_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -38,7 +40,8 @@ type ordeal struct {
 	// what was made of it
 	oauth, key, plain connection.EntityID
 	flow              integration.ID
-	typed             string // webhook secret
+	typed             string   // webhook secret
+	files             [][]byte // of runs, unpacked
 	backend           string
 	health            string
 }
@@ -65,6 +68,7 @@ func TestSecrets_PlantedIsFoundNowhere(t *testing.T) {
 	o.webhooks()
 	o.deadLetters()
 	o.refusals()
+	o.exports()
 	o.restart()
 	o.removals()
 	o.stop()
@@ -355,6 +359,28 @@ func (o *ordeal) refusals() {
 }
 
 // restart stops the host and starts it again: only the right root key opens what is there.
+// exports takes every run away in a file.
+func (o *ordeal) exports() {
+	var list struct{ Runs []struct{ ID job.ID } }
+	o.ada.mustDo(http.StatusOK, http.MethodGet, "/api/v2/runs?limit=200", nil, &list)
+	for _, r := range list.Runs {
+		o.ada.mustDo(http.StatusOK, http.MethodGet, "/api/v2/runs/"+string(r.ID), nil, nil)
+		f, err := o.host.Runs.Export(context.Background(), o.ada.actor, r.ID, false)
+		must(o.t, err)
+		var packed bytes.Buffer
+		must(o.t, f.Write(&packed))
+		in, err := gzip.NewReader(&packed)
+		must(o.t, err)
+		plain, err := io.ReadAll(in)
+		must(o.t, err)
+		o.files = append(o.files, plain)
+	}
+	all := bytes.Join(o.files, nil)
+	if len(o.files) < 5 || !bytes.Contains(all, []byte(control)) || !bytes.Contains(all, []byte("frigg_secret_")) {
+		o.t.Errorf("there is nothing in the files of %d runs", len(o.files))
+	}
+}
+
 func (o *ordeal) restart() {
 	o.stop()
 	o.start()
@@ -451,6 +477,7 @@ func (o *ordeal) lookEverywhere() {
 		answers = append(answers, []byte(a))
 	}
 	o.search(t, "answers of the API", answers...)
+	o.search(t, "files of runs", o.files...)
 	db := openFile(t, o.config.DataDir)
 	var rows [][]byte
 	for _, table := range tables(t, db) {

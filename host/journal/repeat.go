@@ -261,7 +261,7 @@ func (e *Entry) Title() string {
 	if e.Capability == "http" && fields["method"] == nil {
 		title += " GET"
 	}
-	for _, name := range []string{"role", "method", "url", "event", "mapping", "key", "name"} {
+	for _, name := range []string{"role", "method", "url", "event", "set", "source_id", "key", "name"} {
 		var text string
 		if json.Unmarshal(fields[name], &text) == nil && text != "" {
 			title += " " + text
