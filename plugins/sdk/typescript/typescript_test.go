@@ -155,6 +155,43 @@ func TestCapabilities_AskWhatTheContractSays(t *testing.T) {
 	}
 }
 
+func TestSyncs_OneBadRecordDoesNotHoldOthersUp(t *testing.T) {
+	t.Parallel()
+	g := plugin(t, `
+		import { events, FriggError, syncs } from "@frigg-host/sdk";
+		export const frigg_handle_event = events({});
+		export const { frigg_fetch_page, frigg_write_batch } = syncs({ people: {
+			fetch: ({ cursor, limit }) => ({ records: [{ external_id: "a", data: { limit } }], cursor: cursor ? "" : "next" }),
+			write: ({ data, key }) => {
+				if (data.kind) throw new FriggError(data.kind, "no");
+				return { target_id: key };
+			},
+		} });`)
+	record := func(id, kind string) string {
+		return `{"external_id":"` + id + `","op":"create","key":"k` + id + `","data":{"kind":"` + kind + `"}}`
+	}
+	for _, c := range []struct{ export, input, want string }{
+		{abi.ExportFetchPage, `{"sync":"people","side":"source","mode":"initial","limit":5}`, `{"value":{"records":[{"external_id":"a","data":{"limit":5}}],"cursor":"next"}}`},
+		{abi.ExportFetchPage, `{"sync":"others","side":"source","mode":"initial","limit":5}`, `{"fault":{"kind":"unsupported","message":"the sync others has no handler"}}`},
+		{
+			abi.ExportWriteBatch, `{"sync":"people","side":"target","records":[` + record("a", "") + `,` + record("b", "invalid") + `,` + record("c", "") + `]}`,
+			`{"value":{"results":[{"external_id":"a","target_id":"ka"},{"external_id":"b","failure":"no"},{"external_id":"c","target_id":"kc"}]}}`,
+		},
+		{abi.ExportWriteBatch, `{"sync":"people","side":"target","records":[` + record("a", "") + `,` + record("b", "rate_limited") + `]}`, `{"fault":{"kind":"rate_limited","message":"no"}}`},
+	} {
+		var got, want any
+		if err := json.Unmarshal([]byte(g.Said(c.export, c.input)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte(c.want), &want); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s %s:\n%s", c.export, c.input, diff)
+		}
+	}
+}
+
 func TestHandlers_AreFoundByName(t *testing.T) {
 	t.Parallel()
 	g := plugin(t, `
