@@ -131,12 +131,10 @@ func (p *planner) hashed(r abi.SyncRecord) (fetched, error) {
 	return f, err
 }
 
-// index only remembers what is there.
+// index only remembers what is there, and forgets what is not any more.
 func (p *planner) index(page []fetched) {
 	for _, f := range page {
-		if !f.Deleted {
-			p.done.Seen = append(p.done.Seen, Seen{Record: Record{Side: p.side, ID: f.ExternalID, Hash: f.hash}, Key: f.key})
-		}
+		p.done.Seen = append(p.done.Seen, Seen{Record: Record{Side: p.side, ID: f.ExternalID, Hash: f.hash}, Key: f.key, Gone: f.Deleted})
 	}
 }
 
