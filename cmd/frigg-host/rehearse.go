@@ -40,6 +40,8 @@ type rehearsed struct {
 	Runs    int      `json:"runs"`
 	Same    int      `json:"same"`
 	Unlike  []unlike `json:"different"`
+	// Unreadable are runs whose record is damaged.
+	Unreadable []job.ID `json:"unreadable,omitempty"`
 }
 
 // unlike are runs that first differ in the same way.
@@ -53,7 +55,7 @@ func (c *pluginRehearseCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return &exitError{exitCannot, operatorText(err)}
 	}
-	out := rehearsed{p.Name, p.Version, r.Runs, r.Same, []unlike{}}
+	out := rehearsed{p.Name, p.Version, r.Runs, r.Same, []unlike{}, r.Unreadable}
 	for _, u := range r.Unlike {
 		out.Unlike = append(out.Unlike, unlike{difference{u.Path, u.Recorded, u.Now}, u.Runs})
 	}
@@ -98,6 +100,9 @@ func (r rehearsed) print(w io.Writer) error {
 			at = "at step " + string(u.Path)
 		}
 		fmt.Fprintf(w, "%d differ %s, for example %s\n  on record: %s\n  now:       %s\n", len(u.Runs), at, u.Runs[0], plain(u.Recorded), plain(u.Now))
+	}
+	if n := len(r.Unreadable); n > 0 {
+		fmt.Fprintf(w, "the records of %d runs are damaged and were left out, for example %s\n", n, r.Unreadable[0])
 	}
 	_, err := fmt.Fprintf(w, "%s %s does the same in %d of %d runs\n", plain(r.Plugin), plain(r.Version), r.Same, r.Runs)
 	return err

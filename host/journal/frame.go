@@ -99,13 +99,16 @@ func (f *frame) Sleep(ctx context.Context, d time.Duration) error {
 // longestSleep bounds what a guest may ask for.
 const longestSleep = 366 * 24 * time.Hour
 
-// sleep answers the host call for a sleep, which is on record as any other sleep.
-func (f *frame) sleep(ctx context.Context, request []byte) ([]byte, error) {
+// asksToSleep reports that a host call is one for a sleep, which is on record as any other sleep.
+func asksToSleep(capability, function string) bool { return capability == "run" && function == "sleep" }
+
+// slept answers the host call for a sleep.
+func slept(ctx context.Context, request []byte, sleep func(context.Context, time.Duration) error) ([]byte, error) {
 	var q abi.RunSleep
 	if err := json.Unmarshal(request, &q); err != nil || q.MS < 0 || q.MS > longestSleep.Milliseconds() {
 		return []byte(`{"fault":{"kind":"invalid","side":"guest","message":"ms must be a number from 0 to a year"}}`), nil
 	}
-	if err := f.Sleep(ctx, time.Duration(q.MS)*time.Millisecond); err != nil {
+	if err := sleep(ctx, time.Duration(q.MS)*time.Millisecond); err != nil {
 		return nil, err
 	}
 	return []byte(`{"value":{}}`), nil
@@ -126,8 +129,8 @@ func (f *frame) Serve(ctx context.Context, capability, function string, request 
 	if r.stopped != nil {
 		return nil, r.stopped
 	}
-	if capability == "run" && function == "sleep" {
-		return f.sleep(ctx, request)
+	if asksToSleep(capability, function) {
+		return slept(ctx, request, f.Sleep)
 	}
 	f.n++
 	path := f.path.child(f.n)

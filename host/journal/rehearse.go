@@ -11,7 +11,8 @@ import (
 
 // Rehearsal says how a version of a plugin behaves on the records of earlier runs.
 type Rehearsal struct {
-	Runs, Same int
+	Runs, Same int // Runs counts those that could be repeated
+	Unreadable []job.ID
 	// Unlike are the others, by where they first differ.
 	Unlike []*Unlike
 }
@@ -33,6 +34,10 @@ func (s *Service) Rehearse(ctx context.Context, caller plugin.Caller, p *plugin.
 	groups := map[string]*Unlike{}
 	for _, run := range runs {
 		log, _, err := s.read(ctx, run.Owner, run.ID)
+		if err != nil && ctx.Err() == nil {
+			out.Unreadable = append(out.Unreadable, run.ID)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -143,17 +143,22 @@ func (r *repeater) Ended(output []byte, fuel int64, _ uint64) { r.output, r.fuel
 // Sleep implements plugin.Journal.
 func (r *repeater) Sleep(_ context.Context, d time.Duration) error {
 	if d < shortSleep {
+		r.at = r.at.Add(d)
 		return nil
 	}
 	e, err := r.next(&Entry{Capability: sleeping, Request: []byte(d.String())})
 	if err != nil {
 		return err
 	}
+	r.at = e.Until
 	return r.pass(e, !r.try.over(e))
 }
 
 // Serve implements plugin.Journal. It never calls what would act.
-func (r *repeater) Serve(_ context.Context, capability, function string, request []byte, _ func(context.Context) []byte) ([]byte, error) {
+func (r *repeater) Serve(ctx context.Context, capability, function string, request []byte, _ func(context.Context) []byte) ([]byte, error) {
+	if asksToSleep(capability, function) {
+		return slept(ctx, request, r.Sleep)
+	}
 	e, err := r.next(&Entry{Capability: capability, Function: function, Request: request})
 	if err != nil {
 		return nil, err

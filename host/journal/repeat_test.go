@@ -40,6 +40,7 @@ func (s *played) Call(ctx context.Context, c plugin.Call) (json.RawMessage, erro
 			if err := c.Journal.Sleep(ctx, a.sleep); err != nil {
 				return nil, err
 			}
+			s.saw = append(s.saw, "awake at "+c.Journal.Now().Format(time.StampMilli))
 			continue
 		}
 		answer, err := c.Journal.Serve(ctx, a.capability, a.function, []byte(a.request), func(context.Context) []byte {
@@ -191,7 +192,7 @@ func whole(s, from played) played {
 // TestRepeat_OfARunThatWaitsEndsWithItsRecord: a record without an end is repeated as far as it goes.
 func TestRepeat_OfARunThatWaitsEndsWithItsRecord(t *testing.T) {
 	t.Parallel()
-	asks := append(told(), ask{sleep: 72 * time.Hour}, ask{"storage", "get", `{"key":"b"}`, 0})
+	asks := append(told(), ask{sleep: 72 * time.Hour}, ask{"storage", "get", `{"key":"b"}`, 0}, ask{"run", "sleep", `{"ms":100}`, 0})
 	r := newRig(t)
 	s := r.record(&played{asks: asks, output: "{}"}, old, `{}`, job.Queued)
 	got, err := journal.Repeat(t.Context(), &played{asks: asks, output: "{}"}, old, r.last(s), nil)
@@ -207,11 +208,12 @@ func TestRepeat_OfARunThatWaitsEndsWithItsRecord(t *testing.T) {
 	}
 	r.now = r.now.Add(73 * time.Hour)
 	asks[4].sleep = 72 * time.Hour
-	s = r.record(&played{asks: asks, output: "{}"}, old, `{}`, job.Done)
-	got, err = journal.Repeat(t.Context(), &played{asks: asks, output: "{}"}, old, r.last(s), nil)
+	recorded, now := &played{asks: asks, output: "{}"}, &played{asks: asks, output: "{}"}
+	s = r.record(recorded, old, `{}`, job.Done)
+	got, err = journal.Repeat(t.Context(), now, old, r.last(s), nil)
 	check(t, err)
-	if got.Difference != nil || got.Open || got.Steps != 5 {
-		t.Errorf("after the sleep: %+v", got)
+	if got.Difference != nil || got.Open || got.Steps != 5 || cmp.Diff(recorded.saw, now.saw) != "" {
+		t.Errorf("after the sleep: %+v %s", got, cmp.Diff(recorded.saw, now.saw))
 	}
 }
 
