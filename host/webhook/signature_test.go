@@ -251,6 +251,16 @@ func TestVerify_TakesAnyOfSeveralSecrets(t *testing.T) {
 	}
 }
 
+func TestVerify_RefusesWhatTheEmptySecretSigns(t *testing.T) {
+	t.Parallel()
+	d := delivery{name: "gitea", scheme: abi.SignatureSchemeGitea, body: "{}", header: map[string]string{"X-Gitea-Signature": hex.EncodeToString(mac(sha256.New, "", "{}"))}}
+	for _, keys := range [][]string{nil, {""}, {"other"}, {"", "other"}} {
+		if err := d.verify(d.request(), d.now, keys...); err == nil {
+			t.Errorf("taken with the secrets %q", keys)
+		}
+	}
+}
+
 func TestVerify_TakesOneOfSeveralSignatures(t *testing.T) {
 	t.Parallel()
 	for _, d := range all() {
