@@ -46,7 +46,7 @@ func BenchmarkHostCall(b *testing.B) {
 // claimed is a guest call of a new run.
 func (r *rig) claimed(recorded bool) plugin.Call {
 	r.t.Helper()
-	c := plugin.Call{Plugin: &plugin.Plugin{Name: "p"}, Can: plugin.Capabilities{HTTP: &phone{}, Storage: world{r.db, r.v}}}
+	c := plugin.Call{Plugin: &plugin.Plugin{Name: "p"}, Can: plugin.Capabilities{HTTP: &phone{}, Storage: world{r.db}}}
 	if !recorded {
 		return c
 	}

@@ -57,7 +57,7 @@ func (r *rig) play(p *phone, guest script) error {
 			r.t.Fatal(err)
 		}
 	}
-	err = guest(ctx, plugin.Call{Plugin: &plugin.Plugin{Name: "p"}, Input: start.Input, Journal: rec.Journal(), Can: plugin.Capabilities{HTTP: p, Storage: world{r.db, r.v}}})
+	err = guest(ctx, plugin.Call{Plugin: &plugin.Plugin{Name: "p"}, Input: start.Input, Journal: rec.Journal(), Can: plugin.Capabilities{HTTP: p, Storage: world{r.db}}})
 	err = rec.Finish(err)
 	var c *journal.Checkpoint
 	if errors.As(err, &c) {
@@ -424,7 +424,7 @@ func TestAppend_RefusesAClaimThatIsOver(t *testing.T) {
 	if _, err := r.db.RecoverJobs(ctx, r.now, true); err != nil {
 		t.Fatal(err)
 	}
-	c := plugin.Call{Plugin: &plugin.Plugin{Name: "p"}, Input: start.Input, Journal: rec.Journal(), Can: plugin.Capabilities{HTTP: p, Storage: world{r.db, r.v}}}
+	c := plugin.Call{Plugin: &plugin.Plugin{Name: "p"}, Input: start.Input, Journal: rec.Journal(), Can: plugin.Capabilities{HTTP: p, Storage: world{r.db}}}
 	if _, err := send(ctx, c, "POST", "/a"); !fault.Is(err, fault.Conflict) || len(p.calls) != 0 {
 		t.Errorf("%v, sent %v", err, p.calls)
 	}

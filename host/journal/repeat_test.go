@@ -75,7 +75,7 @@ func (r *rig) record(caller plugin.Caller, p *plugin.Plugin, input string, state
 		start, err = rec.Begin(journal.Start{Plugin: p.Name, Digest: p.Digest, Export: abi.ExportHandleEvent, Input: json.RawMessage(input), Handles: "sealed"})
 		check(r.t, err)
 	}
-	w := world{r.db, r.v}
+	w := world{r.db}
 	_, err = caller.Call(ctx, plugin.Call{
 		Plugin: p, Export: start.Export, Input: start.Input, Journal: rec.Journal(), Can: plugin.Capabilities{HTTP: w, Module: w, Storage: w},
 	})

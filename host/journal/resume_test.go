@@ -61,33 +61,28 @@ func newEngine(t *testing.T, c guest.Config) *engine {
 	return e
 }
 
-// vendor counts what was done, by key. It recognises keys.
-type vendor struct {
-	mu   sync.Mutex
-	done map[string]int
-}
-
-func (v *vendor) act(key string) int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if _, ok := v.done[key]; !ok {
-		v.done[key] = len(v.done) + 1
-	}
-	return v.done[key]
+// act is what a vendor that recognises keys does. It remembers in the database, so that it outlives a process.
+func (w world) act(key string) (n int, err error) {
+	err = w.db.Write(context.Background(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO key_checks (kek_id, wrapped, created_at)
+			SELECT 'vendor|' || $1, x'00', 1 + count(*) FROM key_checks WHERE kek_id LIKE 'vendor|%' ON CONFLICT DO NOTHING`, key)
+		if err == nil {
+			n, err = store.One(tx, store.Value[int], `SELECT created_at FROM key_checks WHERE kek_id = 'vendor|' || $1`, key)
+		}
+		return err
+	})
+	return n, err
 }
 
 // world is what the guest reaches.
-type world struct {
-	db *store.DB
-	v  *vendor
-}
+type world struct{ db *store.DB }
 
 func (w world) Send(ctx context.Context, q abi.HTTPRequest) (abi.HTTPResponse, error) {
 	if q.Method == "" || q.Method == "GET" {
 		return abi.HTTPResponse{Status: 200, Headers: map[string][]string{}, Text: "read " + q.URL}, nil
 	}
-	n := w.v.act(plugin.HostCallOf(ctx).Key)
-	return abi.HTTPResponse{Status: 201, Headers: map[string][]string{}, Text: "effect " + strconv.Itoa(n)}, nil
+	n, err := w.act(plugin.HostCallOf(ctx).Key)
+	return abi.HTTPResponse{Status: 201, Headers: map[string][]string{}, Text: "effect " + strconv.Itoa(n)}, err
 }
 
 // Call is a module's guest with two requests.
@@ -191,24 +186,29 @@ type rig struct {
 	t   testing.TB
 	db  *store.DB
 	now time.Time
-	v   *vendor
 	id  job.ID
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{DSN: filepath.Join(t.TempDir(), "frigg.db")})
+	return openRig(t, filepath.Join(t.TempDir(), "frigg.db")).again()
+}
+
+// openRig opens a database that others may have open, too.
+func openRig(t testing.TB, path string) *rig {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Config{DSN: path, Shared: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	return (&rig{t: t, db: db, now: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)}).again()
+	return &rig{t: t, db: db, now: time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)}
 }
 
 // again begins a new run, as if there had been no other.
 func (r *rig) again() *rig {
 	r.t.Helper()
-	r.v, r.id = &vendor{done: map[string]int{}}, job.NewID()
+	r.id = job.NewID()
 	err := r.db.Write(r.t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(`DELETE FROM key_checks`)
 		if err == nil {
@@ -247,7 +247,7 @@ func (r *rig) try(e *engine, data json.RawMessage, st journal.Store) (end ending
 			r.t.Fatal(err)
 		}
 	}
-	w := world{r.db, r.v}
+	w := world{r.db}
 	value, err := e.caller.Call(context.Background(), plugin.Call{
 		Plugin: e.plugin, Export: start.Export, Input: start.Input, Journal: rec.Journal(),
 		Can: plugin.Capabilities{HTTP: w, Module: w, Storage: w},
@@ -260,10 +260,12 @@ func (r *rig) try(e *engine, data json.RawMessage, st journal.Store) (end ending
 		end.Err = fault.PublicMessage(err)
 	}
 	e.mu.Lock()
-	end.Output, end.Memory, end.Effects = string(value), e.memory, len(r.v.done)
+	end.Output, end.Memory = string(value), e.memory
 	e.mu.Unlock()
 	return end, r.db.Read(context.Background(), func(q store.Querier) (err error) {
-		end.Local, err = store.One(q, store.Value[int], `SELECT count(*) FROM key_checks`)
+		if end.Effects, err = store.One(q, store.Value[int], `SELECT count(*) FROM key_checks WHERE kek_id LIKE 'vendor|%'`); err == nil {
+			end.Local, err = store.One(q, store.Value[int], `SELECT count(*) FROM key_checks WHERE kek_id NOT LIKE 'vendor|%'`)
+		}
 		return err
 	})
 }
