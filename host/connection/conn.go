@@ -151,10 +151,11 @@ func (c *conn) exchange(ctx context.Context, out *outgoing) (*requester.Response
 			return res, nil, nil
 		}
 		if err := c.keepHeaders(ctx, out, res); err != nil {
-			return nil, nil, err
+			f := &requester.Failure{Sent: requester.Answered, Status: res.Status, Attempts: res.Attempts, Err: err}
+			return nil, nil, &fault.Error{Kind: fault.KindOf(err), Side: fault.SideOf(err), Op: "connection.Keep", Msg: fault.PublicMessage(err), Err: f}
 		}
 		verdict := c.m.judge(res, c.s.now())
-		if verdict == nil || verdict.Kind != fault.Unauthorized || res.Status == http.StatusUnauthorized || !sameOrigin(out.url, res.URL) {
+		if verdict == nil || verdict.Kind != fault.Unauthorized || res.Status == http.StatusUnauthorized || res.Moved || !sameOrigin(out.url, res.URL) {
 			return res, verdict, nil
 		}
 		again, err := auth.Renew(ctx, res)

@@ -100,14 +100,25 @@ func (c *conn) repeatable(out *outgoing, effect *plugin.HostCall, r abi.HTTPRequ
 	return effect.Unsure.IsZero() || window == 0 || int64(c.s.now().Sub(effect.Unsure).Seconds()) < window
 }
 
-// lost says what it means that a request was not answered. Unless it certainly did not arrive, a recorded run stops here.
+// unclear reports that a refusal leaves open whether the request was acted on: it is that of a gateway behind which nobody
+// answered (RFC 9110 sections 15.6.3 and 15.6.5), or one of the GET that followed it.
+func unclear(res *requester.Response) bool {
+	return res.Status == http.StatusBadGateway || res.Status == http.StatusGatewayTimeout || res.Moved
+}
+
+// lost says what it means that a request was not answered, or not in a way that can be taken. Unless it certainly did not
+// arrive or was refused, a recorded run stops here.
 func (c *conn) lost(ctx context.Context, r abi.HTTPRequest, out *outgoing, effect *plugin.HostCall, err error) (abi.HTTPResponse, error) {
 	var none abi.HTTPResponse
 	var f *requester.Failure
-	if effect.Key == "" || !errors.As(err, &f) || f.Sent != requester.Maybe {
+	if effect.Key == "" || !errors.As(err, &f) || f.Sent == requester.Never || f.Sent == requester.Answered && f.Status >= 400 {
 		return none, err
 	}
-	if c.repeatable(out, effect, r) {
+	again := c.repeatable(out, effect, r)
+	if again && f.Status != 0 { // the guest may know what to do, and does no harm
+		return none, err
+	}
+	if again {
 		effect.Unresolved(err)
 		return none, err
 	}

@@ -188,3 +188,48 @@ func TestEffect_TheKeyCanGoIntoTheBody(t *testing.T) {
 		t.Errorf("sent %q", got)
 	}
 }
+
+// TestEffect_AnAnswerThatSaysNothingIsNone: the vendor has acted, or may have, and what comes back does not say so.
+func TestEffect_AnAnswerThatSaysNothingIsNone(t *testing.T) {
+	t.Parallel()
+	cut := func(w http.ResponseWriter, status int) {
+		w.Header().Set("Content-Length", "1000")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"id":`)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	for _, c := range []struct {
+		name   string
+		answer http.HandlerFunc
+		doubt  bool
+	}{
+		{"an answer that breaks off", func(w http.ResponseWriter, _ *http.Request) { cut(w, 201) }, true},
+		{"a refusal that breaks off", func(w http.ResponseWriter, _ *http.Request) { cut(w, 422) }, false},
+		{"a gateway without an answer", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(504) }, true},
+		{"a bad gateway", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, true},
+		{"a refusal", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, false},
+		{"a redirect to a page that is away", func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "POST" {
+				http.Redirect(w, r, r.URL.Path, http.StatusSeeOther)
+				return
+			}
+			w.WriteHeader(503)
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLossy(t, nil)
+			l.vendor.handle("/api/says", c.answer)
+			for _, method := range []string{"POST", "PUT"} {
+				h := &plugin.HostCall{Key: "k"}
+				q := abi.HTTPRequest{Method: method, URL: "/says", JSON: json.RawMessage(`{}`)}
+				_, err := l.Send(plugin.WithHostCall(t.Context(), h), l.mine.Owner, l.entity, q, connection.CallOptions{})
+				why, _ := h.Doubt()
+				if want := c.doubt && method == "POST"; err == nil || (why != nil) != want {
+					t.Errorf("%s: %v, in doubt: %v", method, err, why)
+				}
+			}
+		})
+	}
+}

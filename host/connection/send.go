@@ -67,6 +67,9 @@ func (c *conn) send(ctx context.Context, r abi.HTTPRequest, opt CallOptions) (ab
 	if verdict != nil && verdict.Kind == fault.Unauthorized && !out.plain && sameOrigin(out.url, res.URL) {
 		verdict = c.refused(ctx, verdict)
 	}
+	if verdict != nil && !r.RawStatus && unclear(res) {
+		return c.lost(ctx, r, out, effect, verdict.With(&requester.Failure{Sent: requester.Maybe, Status: res.Status, Attempts: res.Attempts, Err: verdict.Err}))
+	}
 	if verdict != nil && !r.RawStatus {
 		return abi.HTTPResponse{}, verdict
 	}

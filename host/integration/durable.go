@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -77,9 +78,22 @@ func (s *Service) begin(ctx context.Context, j *job.Job, in *Integration, p payl
 	return s.beginCall(ctx, j, in, rec, abi.ExportHandleEvent, func(record abi.Integration) any {
 		return abi.EventInput{
 			Event: p.Event, Data: p.Data, Integration: record,
-			Delivery: abi.Delivery{ID: string(j.ID), Attempt: int64(j.Attempt), Last: j.Last()},
+			Delivery: abi.Delivery{ID: string(j.ID), Attempt: int64(j.Attempt), Last: j.Last()}, Checkpoint: checkpointOf(rec.Previous(), p.Data),
 		}
 	})
+}
+
+// checkpointOf is the state of the last checkpoint before a new try for the same data, nil if there is none. What was done before
+// it is not on record any more, so a try from the very start would do it again.
+func checkpointOf(before *journal.Start, data json.RawMessage) json.RawMessage {
+	var was abi.EventInput
+	if before == nil || before.Generation == 0 || json.Unmarshal(before.Input, &was) != nil {
+		return nil
+	}
+	if same, err := json.Marshal(data); err != nil || len(data) > 0 && !bytes.Equal(same, was.Data) { // a person has given another input
+		return nil
+	}
+	return was.Checkpoint
 }
 
 // beginCall begins a try from the start, with the version that serves. input gets the record as the guest is told of it.

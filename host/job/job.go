@@ -126,6 +126,6 @@ const MaxInput = 1 << 20
 type ReplayFrom string
 
 const (
-	Start      ReplayFrom = "start"       // as if the job had never been tried
+	Start      ReplayFrom = "start"       // as if the job had not been tried, or not since its last checkpoint
 	FailedStep ReplayFrom = "failed_step" // what went well is not done again
 )

@@ -81,6 +81,10 @@ func (f *frame) Sleep(ctx context.Context, d time.Duration) error {
 	length := []byte(d.String())
 	switch {
 	case e == nil:
+		if err := r.room(); err != nil {
+			return r.stop(err)
+		}
+		r.entries++
 		e = &Entry{Path: path, Capability: sleeping, Asked: f.at, Until: r.now().Add(d)}
 		if err := r.write(&record{Kind: kindSleep, Path: path, Capability: sleeping, Asked: e.Asked, Until: e.Until, request: length}); err != nil {
 			return r.stop(err)
@@ -239,6 +243,7 @@ func (a *asked) took(answer []byte) []byte {
 func (a *asked) local(ctx context.Context, do func(context.Context) []byte) ([]byte, error) {
 	r := a.frame.r
 	var answer []byte
+	before := len(r.pending)
 	err := r.store.Together(context.WithoutCancel(ctx), func(ctx context.Context) error {
 		answer = do(plugin.WithHostCall(ctx, &plugin.HostCall{Key: a.key}))
 		if err := r.write(a.record(kindAnswer, answer)); err != nil {
@@ -247,6 +252,9 @@ func (a *asked) local(ctx context.Context, do func(context.Context) []byte) ([]b
 		return r.flush(ctx)
 	})
 	if err != nil {
+		if len(r.pending) > before {
+			r.takeBack()
+		}
 		return nil, err
 	}
 	r.flushed()
@@ -325,7 +333,11 @@ func (a *asked) intend(ctx context.Context) error {
 	if err := a.frame.r.write(a.record(kindIntent, nil)); err != nil {
 		return err
 	}
-	return a.frame.r.commit(ctx)
+	err := a.frame.r.commit(ctx)
+	if err != nil {
+		a.frame.r.takeBack()
+	}
+	return err
 }
 
 // outcome puts the answer of an effect on disk.
@@ -369,18 +381,15 @@ func classOf(capability, function string, request []byte) abi.Class {
 	if capability != "http" {
 		return class
 	}
-	var q struct {
-		Method string `json:"method"`
-		Safe   bool   `json:"safe_to_repeat"`
-	}
-	if json.Unmarshal(request, &q) != nil {
+	var q abi.HTTPRequest
+	if plugin.Decode(request, &q) != nil { // as the room that sends it does: there is one way to read it
 		return class
 	}
 	switch q.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
 		return abi.ClassRead
 	}
-	if q.Safe {
+	if q.SafeToRepeat {
 		return abi.ClassRead
 	}
 	return class

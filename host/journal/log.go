@@ -143,6 +143,27 @@ func (l *Log) begunBefore() map[string]*Entry {
 	return begun
 }
 
+// lighten drops what nobody asks earlier tries for: only the effects that they had outside count in the last one.
+func (l *Log) lighten() {
+	for _, t := range l.Tries[:max(0, len(l.Tries)-1)] {
+		t.Start.Input = nil
+		for _, e := range t.Entries {
+			if e.Request = nil; e.Class != abi.ClassRemote {
+				e.Answer = nil
+			}
+		}
+	}
+}
+
+// bytes is how much was asked and answered.
+func (t *Try) bytes() int {
+	n := len(t.Start.Input)
+	for _, e := range t.Entries {
+		n += len(e.Request) + len(e.Answer)
+	}
+	return n
+}
+
 // known counts the host calls of the guest itself that are on record.
 func (t *Try) known() int {
 	n := 0

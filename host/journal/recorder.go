@@ -41,7 +41,7 @@ type Recorder struct {
 	resumed bool
 	pending []*record // not on disk yet
 	fresh   bool      // nothing of this generation is on disk
-	size    int       // bytes on disk, packed, and pending, plain
+	size    int       // bytes of what the open try was asked and answered
 	entries int
 
 	counts  map[[sha256.Size]byte]int // equal requests of this try so far
@@ -83,6 +83,14 @@ func (r *Recorder) reopen(t *Try, wanted bool) bool {
 	return r.write(&record{Kind: kindReopen, At: r.now(), Replay: r.job.Replays}) == nil
 }
 
+// Previous returns the start of the last try on record, nil if there is none. It may be that of a checkpoint.
+func (r *Recorder) Previous() *Start {
+	if t := r.log.Last(); t != nil {
+		return &t.Start
+	}
+	return nil
+}
+
 // Begin begins a try from the start. Digest, plugin, version, export, input, handles and contract are the caller's to say.
 func (r *Recorder) Begin(s Start) (*Start, error) {
 	s.At = r.now()
@@ -101,6 +109,7 @@ func (r *Recorder) open(t *Try, resumed bool) {
 	r.try, r.resumed, r.stopped = t, resumed, nil
 	r.counts = map[[sha256.Size]byte]int{}
 	r.done = (&Log{Tries: r.log.Tries[:len(r.log.Tries)-1]}).begunBefore()
+	r.entries, r.size = len(t.Entries), t.bytes()
 	r.run.Plugin, r.run.Version, r.run.Digest = t.Start.Plugin, t.Start.Version, t.Start.Digest
 	r.root = &frame{r: r, at: t.Start.At, seed: t.Start.Seed}
 	r.began = r.now()
@@ -121,6 +130,16 @@ func (r *Recorder) write(rec *record) error {
 	r.pending = append(r.pending, rec)
 	r.size += len(rec.request) + len(rec.answer)
 	return nil
+}
+
+// takeBack forgets what was written last and could not be committed: the end of the claim must not put it on disk.
+func (r *Recorder) takeBack() {
+	last := len(r.pending) - 1
+	rec := r.pending[last]
+	r.pending = r.pending[:last]
+	if e := r.try.byPath[rec.Path]; e != nil {
+		r.try.remove(e)
+	}
 }
 
 // flush puts what is pending on disk. Within Together it is a part of that act.
@@ -174,7 +193,7 @@ type Closing struct {
 
 // Close ends the claim. Unless the try goes on later, err is how it ended, nil for success.
 func (r *Recorder) Close(err error) (*Closing, error) {
-	if r.try != nil && r.stopped == nil && !cutShort(err) {
+	if r.try != nil && r.stopped == nil && !cutShort(err) && !r.idle(err) {
 		end := &Ending{At: r.now(), Fuel: r.fuel, Own: r.own, Memory: r.memory, Took: r.now().Sub(r.began), Sum: sumOf(r.output)}
 		if err != nil {
 			f := plugin.FaultOf(err)
@@ -201,6 +220,11 @@ func (r *Recorder) Close(err error) (*Closing, error) {
 // cutShort reports that a try did not end but was interrupted by us.
 func cutShort(err error) bool {
 	return fault.Is(err, fault.Canceled) && fault.SideOf(err) != fault.Guest
+}
+
+// idle reports that no guest ran, since too many others did: the try begins when there is room.
+func (r *Recorder) idle(err error) bool {
+	return r.root.n == 0 && r.output == nil && fault.Is(err, fault.RateLimited) && fault.SideOf(err) == fault.Host
 }
 
 // ended checks that a guest which ended of itself has asked for all that is on record.
@@ -230,7 +254,6 @@ func (r *Recorder) Restart(input json.RawMessage) error {
 	s.Input = input
 	r.run.Generation++
 	r.log, r.pending, r.fresh = Log{}, nil, true
-	r.size, r.entries = 0, 0
 	_, err := r.Begin(s)
 	r.try = nil
 	return err

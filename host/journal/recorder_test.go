@@ -94,7 +94,11 @@ func (r *rig) settle(j *job.Job, s job.Settlement, closing *journal.Closing) err
 }
 
 func (r *rig) service() *journal.Service {
-	return &journal.Service{Store: r.db, Now: func() time.Time { return r.now }, Unpark: r.db.Unpark}
+	s := &journal.Service{Store: r.db, Now: func() time.Time { r.now = r.now.Add(r.tick); return r.now }, Unpark: r.db.Unpark}
+	if r.store != nil {
+		s.Store = r.store
+	}
+	return s
 }
 
 func (r *rig) log() *journal.Log {

@@ -33,7 +33,7 @@ func (s *Service) Rehearse(ctx context.Context, caller plugin.Caller, p *plugin.
 	out := &Rehearsal{}
 	groups := map[string]*Unlike{}
 	for _, run := range runs {
-		log, _, err := s.read(ctx, run.Owner, run.ID)
+		log, err := s.read(ctx, run.Owner, run.ID, nil)
 		if err != nil && ctx.Err() == nil {
 			out.Unreadable = append(out.Unreadable, run.ID)
 			continue

@@ -187,6 +187,9 @@ type rig struct {
 	db  *store.DB
 	now time.Time
 	id  job.ID
+
+	tick  time.Duration // by which each look moves the clock of play
+	store journal.Store // of play, if it is another than db
 }
 
 func newRig(t testing.TB) *rig {

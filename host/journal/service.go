@@ -43,35 +43,38 @@ func (s *Service) Open(ctx context.Context, j *job.Job, integration, event strin
 	if j.Epoch == 1 { // the first claim: there is nothing on record
 		return r, nil
 	}
-	log, size, err := s.read(ctx, j.Owner, j.ID)
+	log, err := s.read(ctx, j.Owner, j.ID, (*Log).lighten)
 	if err != nil {
 		return nil, err
 	}
-	r.log, r.size = *log, size
+	r.log = *log
 	for _, t := range log.Tries {
 		for _, d := range t.pins {
 			r.run.Modules = append(r.run.Modules, d)
 		}
 	}
 	if t := log.Last(); t != nil {
-		r.run.Generation, r.entries = t.Start.Generation, len(t.Entries)
+		r.run.Generation = t.Start.Generation
 	}
 	return r, nil
 }
 
-func (s *Service) read(ctx context.Context, o account.Owner, id job.ID) (*Log, int, error) {
+// read loads a log; after is called after each chunk, if it is not nil.
+func (s *Service) read(ctx context.Context, o account.Owner, id job.ID, after func(*Log)) (*Log, error) {
 	chunks, blobs, err := s.Store.JournalOf(ctx, o, id)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	l, size := &Log{}, 0
+	l := &Log{}
 	for _, c := range chunks {
-		size += len(c)
 		if err := l.load(c, blobs); err != nil {
-			return nil, 0, err
+			return nil, err
+		}
+		if after != nil {
+			after(l)
 		}
 	}
-	return l, size, nil
+	return l, nil
 }
 
 // load adds the records of a chunk.
@@ -117,8 +120,7 @@ func (s *Service) Log(ctx context.Context, a account.Actor, id job.ID) (*Log, er
 	if err := a.Valid(); err != nil {
 		return nil, err
 	}
-	l, _, err := s.read(ctx, a.Owner, id)
-	return l, err
+	return s.read(ctx, a.Owner, id, nil)
 }
 
 // Decide says what became of the effect for which a run waits, and lets the run go on. answer is the message of the contract

@@ -56,7 +56,7 @@ func (c *call) persist(ctx context.Context) (*Response, error) {
 		switch {
 		case err != nil && !resent && !c.moved && repeatable(c.first.method, c.first.header) && isBroken(err) && ctx.Err() == nil:
 			resent = true
-		case err == nil && !renewed && res.Status == http.StatusUnauthorized && res.trusted:
+		case err == nil && !renewed && res.Status == http.StatusUnauthorized && res.trusted && !res.Moved:
 			renewed = true
 			again, err := c.auth.Renew(ctx, res)
 			if err != nil {

@@ -177,7 +177,7 @@ func (r *Requester) begin() bool {
 //
 // Redirects are followed up to five times, each checked against p; what leaves the origin leaves the credential and most
 // headers behind. A 401 is tried once more if auth renews its credential: the request was refused, so any method may be
-// repeated. A connection that breaks before an answer is tried once more if the method is idempotent or the request has an
+// repeated, unless the 401 came only after a redirect to a GET. A connection that breaks before an answer is tried once more if the method is idempotent or the request has an
 // Idempotency-Key.
 //
 // Every error is a *fault.Error with a *Failure inside:

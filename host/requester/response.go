@@ -20,6 +20,8 @@ type Response struct {
 	URL    string      // the last one asked, after redirects, without credentials
 	// Attempts is how often the request was started: 1, and one more for a resend and for a renewed credential.
 	Attempts int
+	// Moved says that the answer is to a GET to which another request was redirected: that one has been acted on.
+	Moved bool
 	// Withheld are headers by which the other side hands out credentials (Set-Cookie, Authorization..., and Request.Withhold),
 	// as they came. They are for the room that keeps credentials and must not reach a guest.
 	Withheld map[string][]secret.Text
@@ -37,7 +39,7 @@ func (c *call) read(h hop, res *http.Response) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Response{Status: res.StatusCode, Header: res.Header, Attempts: c.attempts, trusted: h.trusted}
+	out := &Response{Status: res.StatusCode, Header: res.Header, Attempts: c.attempts, Moved: h.method != c.first.method, trusted: h.trusted}
 	for _, name := range slices.Concat(withheld, c.withhold) {
 		name = http.CanonicalHeaderKey(name)
 		for _, v := range out.Header.Values(name) {

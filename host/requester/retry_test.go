@@ -330,3 +330,22 @@ func TestInFlight_IsBoundedPerKey(t *testing.T) {
 		t.Errorf("%d at once, want 3", most.Load())
 	}
 }
+
+// TestRenew_NotAfterARedirectToAGET: the write before it was acted on, and its credential was good.
+func TestRenew_NotAfterARedirectToAGET(t *testing.T) {
+	t.Parallel()
+	var posts atomic.Int32
+	base, _ := vendor(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			posts.Add(1)
+			http.Redirect(w, r, "/made", http.StatusSeeOther)
+			return
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	auth := &bearer{tokens: []string{"token-one", "token-two"}}
+	res, err := open(t).Do(t.Context(), allow(t, base), requester.Request{Method: "POST", URL: base}, auth)
+	if err != nil || res.Status != 401 || !res.Moved || posts.Load() != 1 || auth.renewals != 0 {
+		t.Errorf("%+v, %v, %d POSTs, %d renewals", res, err, posts.Load(), auth.renewals)
+	}
+}
