@@ -25,7 +25,8 @@ func TestSchedules_WhatTheLoopAsksIsFoundByIndex(t *testing.T) {
 		"next":       {nextTick, nil, []string{"schedules_due (next_at>?)"}},
 		"unfinished": {unfinishedTicks, []any{"tick|a|", "tick|a|~", 100}, []string{"jobs_unique (unique_key>? AND unique_key<?)"}},
 		"unplanned": {
-			unplannedRecords, []any{"p", "x", 64},
+			unplannedRecords,
+			[]any{"p", "x", 64},
 			[]string{"integrations_plan (plugin=? AND schedules<?)", "integrations_plan (plugin=? AND schedules>?)"},
 		},
 	} {

@@ -108,7 +108,9 @@ func TestReplay_OfAFailedRunInAnEmptyFolder(t *testing.T) {
 	}
 	says(t, host(0, "run", "list", "--plugin", "flow", "--state", "halted"), run+` +halted +flow 1.0.0 +\S+ +\d+ +1 .*no such luck`)
 	says(t, host(0, "run", "show", run), `2 +remote +http.send key POST /effects +\d+ bytes after`)
-	var shown struct{ Tries []struct{ Steps []json.RawMessage } }
+	var shown struct {
+		Tries []struct{ Steps []json.RawMessage }
+	}
 	check(t, json.Unmarshal([]byte(host(0, "run", "show", run, "--json")), &shown))
 	if len(shown.Tries) != 1 || len(shown.Tries[0].Steps) < 2 {
 		t.Errorf("%+v", shown)

@@ -344,8 +344,10 @@ func TestReceiveApp_AFloodedRecordHoldsNobodyBack(t *testing.T) {
 	}
 	var copies []integration.Copy
 	for i, u := range users {
-		copies = append(copies, integration.Copy{Event: integration.EventID(fmt.Sprint("evt_c", i)), Integration: u.Integration, Owner: u.Owner,
-			Then: job.New{ID: job.NewID(), Owner: u.Owner, Lane: string(u.Integration), Kind: "test", CreatedAt: h.now}})
+		copies = append(copies, integration.Copy{
+			Event: integration.EventID(fmt.Sprint("evt_c", i)), Integration: u.Integration, Owner: u.Owner,
+			Then: job.New{ID: job.NewID(), Owner: u.Owner, Lane: string(u.Integration), Kind: "test", CreatedAt: h.now},
+		})
 	}
 	if _, err := h.db.ReceiveAppEvent(t.Context(), e, copies, 1, 10); err != nil {
 		t.Fatal(err)

@@ -222,7 +222,9 @@ func TestRepeat_FromAFileOnBothBackEnds(t *testing.T) {
 	t.Parallel()
 	engines := []*engine{newEngine(t, guest.Config{}), newEngine(t, guest.Config{Interpreter: true})}
 	failing, _ := json.Marshal(map[string]any{"steps": []map[string]any{
-		{"do": "told"}, {"do": "send", "role": "key", "method": "POST", "url": "/same"}, {"do": "call", "role": "key", "method": "do"},
+		{"do": "told"},
+		{"do": "send", "role": "key", "method": "POST", "url": "/same"},
+		{"do": "call", "role": "key", "method": "do"},
 		{"do": "fail", "method": "invalid", "text": "as told"},
 	}})
 	for name, data := range map[string]json.RawMessage{"well": steps(50), "failed": failing} {

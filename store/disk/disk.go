@@ -94,14 +94,14 @@ func of(path string) (d *Disk, name string) {
 }
 
 // blocks keep the data of logs. They are used again: simulations go through many.
-var blocks = sync.Pool{New: func() any { return make([]byte, 0, 1<<20) }}
+var blocks = sync.Pool{New: func() any { b := make([]byte, 0, 1<<20); return &b }}
 
 // keep copies data into the blocks of the log: SQLite uses its buffer again.
 func (d *Disk) keep(data []byte) []byte {
 	last := len(d.blocks) - 1
 	if last < 0 || len(d.blocks[last])+len(data) > cap(d.blocks[last]) {
-		b := blocks.Get().([]byte)
-		d.blocks = append(d.blocks, slices.Grow(b, len(data)))
+		b := blocks.Get().(*[]byte)
+		d.blocks = append(d.blocks, slices.Grow(*b, len(data)))
 		last++
 	}
 	b := append(d.blocks[last], data...)
@@ -116,7 +116,8 @@ func (d *Disk) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, b := range d.blocks {
-		blocks.Put(b[:0])
+		b = b[:0]
+		blocks.Put(&b)
 	}
 	for _, f := range d.files {
 		f.data = nil

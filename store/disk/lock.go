@@ -111,7 +111,8 @@ func lockMemory(_ *libc.TLS, address uintptr, from, n, flags int32) int32 {
 func barrier(_ *libc.TLS, address uintptr) {
 	h := handleOf(address)
 	h.disk.mu.Lock()
-	h.disk.mu.Unlock() //nolint:staticcheck // what was written before is seen by whoever locks it next
+	//lint:ignore SA2001 what was written before is seen by whoever locks it next
+	h.disk.mu.Unlock()
 }
 
 // unmapMemory frees the memory with its last user.
