@@ -130,14 +130,14 @@ func (c *replayCmd) open(ctx context.Context) (*journal.File, *journal.Try, *plu
 		}
 	}
 	if module == nil {
-		return nil, nil, nil, nil, fmt.Errorf("the plugin is not in the file: give %s %s (%s) with --plugin", t.Start.Plugin, t.Start.Version, t.Start.Digest)
+		return nil, nil, nil, nil, fmt.Errorf("the plugin is not in the file: give %s %s (%s) with --plugin", plain(t.Start.Plugin), plain(t.Start.Version), t.Start.Digest)
 	}
 	p, err := plugin.Open(module)
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
 	if p.Name != t.Start.Plugin {
-		return nil, nil, nil, nil, fmt.Errorf("this is a run of %s; the plugin given is %s", t.Start.Plugin, p.Name)
+		return nil, nil, nil, nil, fmt.Errorf("this is a run of %s; the plugin given is %s", plain(t.Start.Plugin), p.Name)
 	}
 	caller, err := openBare(ctx, module, c.Interpreter)
 	return f, t, p, caller, err
@@ -180,7 +180,7 @@ func (r replayed) print(w io.Writer, t *journal.Try) error {
 		_, err := fmt.Fprintf(w, "the same, as far as the record goes: %d steps\n", len(r.Steps))
 		return err
 	case r.Fault != nil:
-		_, err := fmt.Fprintf(w, "the same: %d steps, then it fails (%s): %s\n", len(r.Steps), r.Fault.Kind, plain(r.Fault.Message))
+		_, err := fmt.Fprintf(w, "the same: %d steps, then it fails (%s): %s\n", len(r.Steps), plain(string(r.Fault.Kind)), plain(r.Fault.Message))
 		return err
 	}
 	_, err := fmt.Fprintf(w, "the same: %d steps, output %s, %d units of fuel\n", len(r.Steps), brief(plain(r.Output)), r.Fuel)

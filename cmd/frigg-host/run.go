@@ -123,7 +123,7 @@ func (c *runShowCmd) Run(ctx context.Context, s streams) error {
 		if c.JSON {
 			return printJSON(s.out, api.NewRunDetail(r, log, 0, 1<<30))
 		}
-		fmt.Fprintf(s.out, "%s  %s of %s %s for %s, %s\n", r.ID, plain(r.Event), plain(r.Plugin), plain(r.Version), r.Integration, r.State)
+		fmt.Fprintf(s.out, "%s  %s of %s %s for %s, %s\n", r.ID, plain(r.Event), plain(r.Plugin), plain(r.Version), plain(r.Integration), r.State)
 		if r.LastError != "" {
 			fmt.Fprintf(s.out, "  %s\n", plain(r.LastError))
 		}
@@ -141,7 +141,7 @@ func (c *runShowCmd) Run(ctx context.Context, s streams) error {
 func printSteps(w io.Writer, t *journal.Try) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, e := range t.Entries {
-		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\n", e.Path, e.Class, plain(e.Title()), plain(answerText(e)))
+		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\n", e.Path, plain(string(e.Class)), plain(e.Title()), plain(answerText(e)))
 	}
 	if err := tw.Flush(); err != nil {
 		return err
