@@ -78,7 +78,7 @@ func ensureUser(tx *Tx, u *account.User, find, key string) (*account.User, error
 
 func (db *DB) DeleteUser(ctx context.Context, id account.ID) error {
 	err := db.Write(ctx, func(tx *Tx) error {
-		for _, text := range []string{`DELETE FROM webhook_endpoints WHERE owner = $1`, `DELETE FROM facts WHERE owner = $1`} {
+		for _, text := range []string{`DELETE FROM webhook_endpoints WHERE owner = $1`, `DELETE FROM facts WHERE owner = $1`, `DELETE FROM jobs WHERE owner = $1`} {
 			if _, err := tx.Exec(text, id); err != nil {
 				return err
 			}

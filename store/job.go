@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/frigg-host/frigg-host/host/account"
@@ -92,6 +93,7 @@ func withDefaults(n job.New) job.New {
 	if len(n.Payload) == 0 {
 		n.Payload = json.RawMessage(`{}`)
 	}
+	n.Limits = slices.Compact(slices.Sorted(slices.Values(n.Limits))) // one that is named twice counts once
 	return n
 }
 

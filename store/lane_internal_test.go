@@ -246,3 +246,26 @@ func TestPrune_ForgetsLanesInWhichNothingHappens(t *testing.T) {
 		t.Errorf("counters differ from the jobs: %v", wrong)
 	}
 }
+
+// TestClaim_ALimitThatIsNamedTwiceCountsOnce: one account may play two roles of a record. Otherwise its limit would never be free
+// again.
+func TestClaim_ALimitThatIsNamedTwiceCountsOnce(t *testing.T) {
+	t.Parallel()
+	db := openCapped(t, filepath.Join(t.TempDir(), "frigg.db"), Caps{Limit: 2})
+	for i := range 5 {
+		n := job.New{ID: job.NewID(), Owner: "usr_1", Lane: fmt.Sprint(i), Limits: []string{"connection:1", "connection:1"}, Kind: "test", CreatedAt: morning}
+		if _, _, err := db.Enqueue(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+		jobs, err := db.ClaimJobs(t.Context(), "w", morning, morning.Add(time.Minute), 1)
+		if err != nil || len(jobs) != 1 {
+			t.Fatalf("round %d: %d jobs, %v; %v", i, len(jobs), err, counted(t, db))
+		}
+		if err := db.SettleJob(t.Context(), jobs[0].ID, jobs[0].Epoch, morning, job.Settlement{State: job.Done}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if wrong := counted(t, db); len(wrong) > 0 {
+		t.Error(wrong)
+	}
+}
