@@ -86,11 +86,7 @@ func withField(r abi.HTTPRequest, name, key string) abi.HTTPRequest {
 // repeatable reports that sending a request again does no harm: by its method (RFC 9110 section 9.2.2), by its author's word, or
 // because the vendor still knows its key.
 func (c *conn) repeatable(out *outgoing, effect *plugin.HostCall, r abi.HTTPRequest) bool {
-	switch out.method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	if r.SafeToRepeat {
+	if harmless(out, r) {
 		return true
 	}
 	if c.m.api == nil || c.m.api.Idempotency == nil || !slices.Contains(c.m.api.Idempotency.Methods, out.method) {
@@ -106,19 +102,32 @@ func unclear(res *requester.Response) bool {
 	return res.Status == http.StatusBadGateway || res.Status == http.StatusGatewayTimeout || res.Moved
 }
 
+// harmless reports that a request may be sent again for ever.
+func harmless(out *outgoing, r abi.HTTPRequest) bool {
+	switch out.method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return r.SafeToRepeat
+}
+
 // lost says what it means that a request was not answered, or not in a way that can be taken. Unless it certainly did not
 // arrive or was refused, a recorded run stops here.
 func (c *conn) lost(ctx context.Context, r abi.HTTPRequest, out *outgoing, effect *plugin.HostCall, err error) (abi.HTTPResponse, error) {
 	var none abi.HTTPResponse
 	var f *requester.Failure
-	if effect.Key == "" || !errors.As(err, &f) || f.Sent == requester.Never || f.Sent == requester.Answered && f.Status >= 400 {
+	if effect.Key == "" || !errors.As(err, &f) || f.Sent == requester.Never {
 		return none, err
 	}
-	again := c.repeatable(out, effect, r)
-	if again && f.Status != 0 { // the guest may know what to do, and does no harm
+	if f.Sent == requester.Answered && f.Status >= 400 {
+		effect.Resolved()
 		return none, err
 	}
-	if again {
+	if f.Status != 0 && harmless(out, r) { // there is an answer, and the guest may know what to do
+		effect.Resolved()
+		return none, err
+	}
+	if c.repeatable(out, effect, r) {
 		effect.Unresolved(err)
 		return none, err
 	}

@@ -52,6 +52,7 @@ func (c *conn) send(ctx context.Context, r abi.HTTPRequest, opt CallOptions) (ab
 		if res, happened, err := c.reconcile(ctx, r, effect); happened || err != nil {
 			return res, err
 		}
+		effect.Resolved() // it did not happen
 	}
 	ctx, cancel := context.WithTimeout(ctx, out.timeout)
 	defer cancel()
@@ -70,6 +71,7 @@ func (c *conn) send(ctx context.Context, r abi.HTTPRequest, opt CallOptions) (ab
 	if verdict != nil && !r.RawStatus && unclear(res) {
 		return c.lost(ctx, r, out, effect, verdict.With(&requester.Failure{Sent: requester.Maybe, Status: res.Status, Attempts: res.Attempts, Err: verdict.Err}))
 	}
+	effect.Resolved()
 	if verdict != nil && !r.RawStatus {
 		return abi.HTTPResponse{}, verdict
 	}

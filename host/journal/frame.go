@@ -312,10 +312,23 @@ func (a *asked) effect(ctx context.Context, e *Entry, do func(context.Context) [
 		return nil, &Undecided{Path: a.path, Why: why}
 	case why != nil:
 		return nil, why
+	case call.Unknown() && failure(answer) != nil:
+		return nil, failure(answer)
 	case ctx.Err() != nil: // what the answer says may be only that
 		return nil, fault.Wrap(ctx.Err(), fault.Canceled, "journal.Serve", "the run was interrupted")
 	}
 	return a.outcome(ctx, answer)
+}
+
+// failure is that of an answer, nil if it has a value.
+func failure(answer []byte) error {
+	_, f, ok := abi.OpenAnswer(answer)
+	if !ok || f == nil {
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.Kind(f.Kind), Side: fault.Side(f.Side), Op: "journal.Serve", Msg: f.Message, RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond,
+	}
 }
 
 // recall answers an effect by what an earlier try had: it is not repeated.

@@ -520,3 +520,36 @@ func TestReplay_FromTheStartDoesNotForgetADoubt(t *testing.T) {
 		t.Fatalf("%v, %d tries", err, len(r.log().Tries))
 	}
 }
+
+// TestEffect_AFailureToFindOutIsNoOutcome: a request went out and nobody knows more. That its account cannot be reached the next
+// time says nothing of it, and must not make it one that failed and can be sent again.
+func TestEffect_AFailureToFindOutIsNoOutcome(t *testing.T) {
+	t.Parallel()
+	for _, resolved := range []bool{false, true} {
+		r, p := newRig(t), &phone{}
+		var unsure []bool
+		p.answer = func(ctx context.Context, _ abi.HTTPRequest) (abi.HTTPResponse, error) {
+			h := plugin.HostCallOf(ctx)
+			unsure = append(unsure, !h.Unsure.IsZero())
+			switch {
+			case len(unsure) == 1:
+				h.Unresolved(away())
+			case resolved:
+				h.Resolved()
+			}
+			return abi.HTTPResponse{}, away()
+		}
+		guest := func(ctx context.Context, c plugin.Call) error {
+			_, err := send(ctx, c, "POST", "/a")
+			return err
+		}
+		for range 3 {
+			if err := r.play(p, guest); !fault.Is(err, fault.Unavailable) {
+				t.Fatal(err)
+			}
+		}
+		if len(unsure) != 3 || unsure[0] || !unsure[1] || unsure[2] == resolved {
+			t.Errorf("it was found out: %v; what was sent before: %v", resolved, unsure)
+		}
+	}
+}

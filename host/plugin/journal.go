@@ -35,9 +35,17 @@ type HostCall struct {
 	// Journal returns that of a guest which is called to answer this one.
 	Journal func() Journal
 
-	doubt error
-	later bool
+	doubt    error
+	later    bool
+	resolved bool
 }
+
+// Resolved says that the answer tells what became of an effect which was begun before, also when it is a failure. Without it
+// such a failure says only that nobody found out: the run stops there, and the next try goes on finding out.
+func (h *HostCall) Resolved() { h.resolved = true }
+
+// Unknown reports that the effect was begun before, and that a failure does not tell what became of it.
+func (h *HostCall) Unknown() bool { return !h.Unsure.IsZero() && !h.resolved }
 
 // Undecided says that nobody can know whether the effect happened, and that it must not be repeated: a person decides. why is
 // for that person.
