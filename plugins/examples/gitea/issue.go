@@ -92,7 +92,7 @@ func updateIssue(c *module.Call, in giteaapi.IssueChange) (giteaapi.Issue, error
 	if s := in.State; s != nil && *s != giteaapi.Open && *s != giteaapi.Closed {
 		return giteaapi.Issue{}, frigg.Invalid("an issue is open or closed, not %q", *s)
 	}
-	return module.Patch[giteaapi.Issue](c, path, change)
+	return module.Patch[giteaapi.Issue](c, path, change, rest.SafeToRepeat)
 }
 
 func commentIssue(c *module.Call, in giteaapi.NewComment) (giteaapi.Comment, error) {

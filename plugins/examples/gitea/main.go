@@ -14,6 +14,7 @@ import (
 
 func init() {
 	module.Identify(identify)
+	module.Reconcile(reconcile)
 	module.Method(giteaapi.ListRepos, listRepos)
 	module.Method(giteaapi.GetRepo, getRepo)
 	module.Method(giteaapi.ListIssues, listIssues)
