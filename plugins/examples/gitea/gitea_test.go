@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/plugins/examples/gitea/giteaapi"
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/frigg"
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/friggtest"
@@ -227,5 +228,42 @@ func TestUpdateIssue_RefusesStatesThatDoNotExist(t *testing.T) {
 		if (err == nil) != ok {
 			t.Errorf("%s: %v", state, err)
 		}
+	}
+}
+
+func TestReconcile_FindsWhatWasMadeAndNothingElse(t *testing.T) {
+	sent := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
+	issue := func(title string, at time.Time) giteaapi.Issue {
+		return giteaapi.Issue{Number: 7, Title: title, Body: "b", CreatedAt: at}
+	}
+	for name, c := range map[string]struct {
+		there []giteaapi.Issue
+		want  bool
+	}{
+		"it was made":            {[]giteaapi.Issue{issue("other", sent), issue("hello", sent)}, true},
+		"there is none":          {nil, false},
+		"another one":            {[]giteaapi.Issue{issue("other", sent)}, false},
+		"an equal one of before": {[]giteaapi.Issue{issue("hello", sent.Add(-time.Hour))}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer()
+			s.mux.HandleFunc("GET /api/v1/repos/lab/crm/issues", func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Total-Count", strconv.Itoa(len(c.there)))
+				reply(w, c.there)
+			})
+			m := friggtest.NewModule(t, s.mux)
+			q := abi.HTTPRequest{Method: "POST", URL: "/api/v1/repos/lab/crm/issues", JSON: json.RawMessage(`{"title":"hello","body":"b","labels":[3]}`)}
+			out, err := m.Reconcile(q, sent)
+			if err != nil || out.Happened != c.want || len(s.posted) != 0 {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			var got giteaapi.Issue
+			if c.want && (json.Unmarshal([]byte(out.Response.Text), &got) != nil || got.Number != 7) {
+				t.Errorf("answer %s", out.Response.Text)
+			}
+		})
+	}
+	if _, err := friggtest.NewModule(t, newServer().mux).Reconcile(abi.HTTPRequest{Method: "POST", URL: "/api/v1/elsewhere"}, sent); !frigg.Is(err, frigg.KindUnsupported) {
+		t.Errorf("what cannot be seen: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/frigg"
@@ -57,6 +58,11 @@ func (m *Module) Identify(callback map[string]string) ([]abi.Account, error) {
 // TestAuth asks whether the credential is good.
 func (m *Module) TestAuth() (abi.TestAuthOutput, error) {
 	return run[abi.TestAuthOutput](&m.Host, abi.ExportTestAuth, abi.TestAuthInput{Connection: m.Connection})
+}
+
+// Reconcile asks the module whether a request happened that nobody answered.
+func (m *Module) Reconcile(r abi.HTTPRequest, sentAt time.Time) (abi.ReconcileOutput, error) {
+	return run[abi.ReconcileOutput](&m.Host, abi.ExportReconcileRequest, abi.ReconcileInput{Connection: m.Connection, Request: r, SentAtMS: sentAt.UnixMilli()})
 }
 
 // Subscribe asks the module to subscribe to a webhook; url and secret of w are made up where they are empty.
