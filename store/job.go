@@ -132,12 +132,20 @@ func (db *DB) CountJobs(ctx context.Context) (map[job.State]int, error) {
 	return counts, at("store.CountJobs", err, nil)
 }
 
+// prunedAtOnce bounds how many jobs go in one act, with the records of their runs, which may be large.
+const prunedAtOnce = 50
+
 func (db *DB) PruneJobs(ctx context.Context, done, failed time.Time, limit int) (n int, err error) {
-	err = db.Write(ctx, func(tx *Tx) error {
-		n, err = tx.Exec(`DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < CASE WHEN state IN ('done', 'canceled') THEN $1 ELSE $2 END
-			AND finished_at < max($1, $2) LIMIT $3)`, micros(&done), micros(&failed), limit)
-		return err
-	})
+	for gone, some := 0, min(limit, prunedAtOnce); n < limit && err == nil; {
+		err = db.Write(ctx, func(tx *Tx) error {
+			gone, err = tx.Exec(`DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < CASE WHEN state IN ('done', 'canceled') THEN $1 ELSE $2 END
+				AND finished_at < max($1, $2) LIMIT $3)`, micros(&done), micros(&failed), min(some, limit-n))
+			return err
+		})
+		if n += gone; gone < some {
+			break
+		}
+	}
 	if err == nil {
 		err = db.pruneLanes(ctx, limit)
 	}

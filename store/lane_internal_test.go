@@ -269,3 +269,23 @@ func TestClaim_ALimitThatIsNamedTwiceCountsOnce(t *testing.T) {
 		t.Error(wrong)
 	}
 }
+
+func TestPrune_GoesOnUntilItsLimit(t *testing.T) {
+	t.Parallel()
+	db := openCapped(t, filepath.Join(t.TempDir(), "frigg.db"), Caps{})
+	enqueueMany(t, db, "usr_1", 1, 130, 130)
+	jobs, err := db.ClaimJobs(t.Context(), "w", morning, morning.Add(time.Minute), 130)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range jobs {
+		if err := db.SettleJob(t.Context(), j.ID, j.Epoch, morning, job.Settlement{State: job.Done}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{120, 10, 0} {
+		if n, err := db.PruneJobs(t.Context(), morning.Add(time.Second), morning, 120); n != want || err != nil {
+			t.Errorf("%d jobs went and not %d, %v", n, want, err)
+		}
+	}
+}

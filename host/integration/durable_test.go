@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,6 +81,27 @@ func TestWork_ANewTryBeginsAtTheCheckpoint(t *testing.T) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"/first", "/second"}, vendor.sent); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestReceive_KeepsNoSecretOfTheAddress: what is stored of a webhook is on record of its run, and leaves with that.
+func TestReceive_KeepsNoSecretOfTheAddress(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	in := h.enabled(`{"type":"sync"}`)
+	var got abi.WebhookEvent
+	h.guests[abi.ExportHandleEvent] = func(_ context.Context, c plugin.Call) (any, error) {
+		var q abi.EventInput
+		return abi.EventOutput{}, errors.Join(json.Unmarshal(c.Input, &q), json.Unmarshal(q.Data, &got))
+	}
+	r := h.signed(in, "1", `{}`)
+	r.Query = url.Values{"verifyToken": {"s3cret"}, "client_secret": {"s3cret"}, "page": {"2"}}
+	if _, err := h.s.Receive(t.Context(), "sync", in.ID, "", r); err != nil {
+		t.Fatal(err)
+	}
+	h.work()
+	if diff := cmp.Diff(map[string]string{"page": "2"}, got.Query); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -243,7 +243,7 @@ func storedHeaders(h http.Header, hook *abi.VendorHook) map[string]string {
 	out := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		switch low := strings.ToLower(name); {
-		case low == "authorization", low == "cookie", low == "proxy-authorization", strings.Contains(low, "signature"), strings.Contains(low, "token"), strings.Contains(low, "secret"):
+		case low == "authorization", low == "cookie", low == "proxy-authorization", soundsSecret(low):
 		case hook != nil && hook.Signature != nil && strings.EqualFold(name, hook.Signature.Header):
 		case len(out) < maxStoredFields:
 			out[low] = clip(strings.Join(h[name], ", "), maxStoredText)
@@ -252,10 +252,21 @@ func storedHeaders(h http.Header, hook *abi.VendorHook) map[string]string {
 	return out
 }
 
+// soundsSecret goes by the name of a header or query parameter: vendors also show there who they are.
+func soundsSecret(name string) bool {
+	name = strings.ToLower(name)
+	return strings.Contains(name, "signature") || strings.Contains(name, "token") || strings.Contains(name, "secret")
+}
+
 func storedQuery(q url.Values) map[string]string {
+	return query(q, func(name string) bool { return !soundsSecret(name) })
+}
+
+// query are parameters that are not the host's.
+func query(q url.Values, wanted func(name string) bool) map[string]string {
 	out := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(q)) {
-		if name != keyParameter && name != subscriptionParameter && len(out) < maxStoredFields {
+		if name != keyParameter && name != subscriptionParameter && wanted(name) && len(out) < maxStoredFields {
 			out[clip(name, maxStoredText)] = clip(strings.Join(q[name], ","), maxStoredText)
 		}
 	}
@@ -286,7 +297,7 @@ func (s *Service) askReceiver(ctx context.Context, h hooked, keys hookKeys, e *E
 		return received, false, err
 	}
 	seen := e.Data
-	seen.Headers = map[string]string{}
+	seen.Query, seen.Headers = query(in.Query, func(string) bool { return true }), map[string]string{}
 	for name, values := range in.Header {
 		if low := strings.ToLower(name); low != "authorization" && low != "cookie" {
 			seen.Headers[low] = strings.Join(values, ", ")
