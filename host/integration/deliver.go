@@ -44,15 +44,7 @@ func (s *Service) eventJob(in *Integration, event string, p payload) job.New {
 	return job.New{ID: job.NewID(), Owner: in.Owner, Lane: string(in.ID), Limits: limitsOf(in), Kind: JobDeliver, Payload: raw, CreatedAt: s.now()}
 }
 
-// EditedPayload is the payload of a delivery job, with the input that a person gave for its replay as the event's data.
-func EditedPayload(j *job.Job) (json.RawMessage, error) {
-	p, err := payloadOf(j)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(p)
-}
-
+// payloadOf is the payload of a delivery job, with the input that a person gave for its replay as the event's data.
 func payloadOf(j *job.Job) (payload, error) {
 	var p payload
 	if err := json.Unmarshal(j.Payload, &p); err != nil {

@@ -87,7 +87,7 @@ func TestWork_ARateLimitLetsAllJobsOfTheAccountWait(t *testing.T) {
 	}
 }
 
-func TestEditedPayload_TakesThePlaceOfTheEventsData(t *testing.T) {
+func TestReplay_EditedInputTakesThePlaceOfTheEventsData(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	in := h.enabled(`{"type":"sync"}`)
