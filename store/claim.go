@@ -55,7 +55,7 @@ func endClaim(tx *Tx, id job.ID, epoch int64, now time.Time, s job.Settlement) e
 	}
 	j, err := One(tx, func(row Row) (j job.Job, err error) { return j, row.Scan(&j.Owner, &j.Lane) },
 		`UPDATE jobs SET state = $1, due = $2, run_at = coalesce($3, run_at), last_error = $4, finished_at = $5, attempt = attempt - $6, asleep = $7,
-		canceling = 0, lease_owner = NULL, lease_until = NULL WHERE id = $8 AND epoch = $9 AND state = 'running' RETURNING owner, lane`,
+		canceling = 0, lost = 0, lease_owner = NULL, lease_until = NULL WHERE id = $8 AND epoch = $9 AND state = 'running' RETURNING owner, lane`,
 		s.State, !runAt.IsZero() && !runAt.After(now), micros(&runAt), optional(&s.Error), micros(&finished), free, s.Asleep, id, epoch)
 	if err != nil {
 		return held(err)
@@ -79,11 +79,26 @@ func held(err error) error {
 	return err
 }
 
+// mostLost is how often in a row a job may take its worker with it. Then a person looks at it.
+const mostLost = 25
+
 func (db *DB) RecoverJobs(ctx context.Context, now time.Time, all bool) (n int, err error) {
+	dead := job.Settlement{State: job.Dead, Error: "each time the worker was lost before it got any further: it may be this job that ends it"}
 	err = db.Write(ctx, func(tx *Tx) error {
-		n, err = tx.Exec(`UPDATE jobs SET state = CASE WHEN canceling THEN 'canceled' ELSE 'queued' END, due = 1 - canceling,
-			finished_at = CASE WHEN canceling THEN $1 END, canceling = 0, last_error = 'the worker was lost', lease_owner = NULL, lease_until = NULL
-			WHERE state = 'running' AND ($2 OR lease_until < $1)`, micros(&now), all)
+		const lost = ` WHERE state = 'running' AND ($2 OR lease_until < $1)`
+		deadly, err := Many(tx, Value[job.ID], `UPDATE jobs SET state = $3, due = 0, lost = 0, finished_at = $1, last_error = $4, lease_owner = NULL, lease_until = NULL`+
+			lost+` AND lost >= $5 AND canceling = 0 RETURNING id`, micros(&now), all, dead.State, dead.Error, mostLost-1)
+		for _, id := range deadly {
+			if err == nil {
+				err = tellJob(tx, id, dead, now)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		n, err = tx.Exec(`UPDATE jobs SET state = CASE WHEN canceling THEN 'canceled' ELSE 'queued' END, due = 1 - canceling, lost = lost + 1,
+			finished_at = CASE WHEN canceling THEN $1 END, canceling = 0, last_error = 'the worker was lost', lease_owner = NULL, lease_until = NULL`+lost,
+			micros(&now), all)
 		return err
 	})
 	return n, at("store.RecoverJobs", err, nil)

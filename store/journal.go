@@ -21,6 +21,9 @@ func (db *DB) AppendJournal(ctx context.Context, r *journal.Run, epoch int64, c 
 		if err != nil {
 			return held(err)
 		}
+		if _, err := tx.Exec(`UPDATE jobs SET lost = 0 WHERE id = $1 AND lost > 0`, r.ID); err != nil {
+			return err
+		}
 		return appendJournal(tx, r, c, restart)
 	})
 	return at("store.AppendJournal", err, nil)

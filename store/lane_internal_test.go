@@ -11,6 +11,7 @@ import (
 
 	"github.com/frigg-host/frigg-host/host/account"
 	"github.com/frigg-host/frigg-host/host/job"
+	"github.com/frigg-host/frigg-host/host/journal"
 )
 
 var morning = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
@@ -287,5 +288,39 @@ func TestPrune_GoesOnUntilItsLimit(t *testing.T) {
 		if n, err := db.PruneJobs(t.Context(), morning.Add(time.Second), morning, 120); n != want || err != nil {
 			t.Errorf("%d jobs went and not %d, %v", n, want, err)
 		}
+	}
+}
+
+// TestRecover_AJobThatKillsItsWorkersEnds: otherwise one job stops everybody's for ever. One that gets further goes on.
+func TestRecover_AJobThatKillsItsWorkersEnds(t *testing.T) {
+	t.Parallel()
+	db := openCapped(t, filepath.Join(t.TempDir(), "frigg.db"), Caps{})
+	deadly, slow := job.NewID(), job.NewID()
+	for _, id := range []job.ID{deadly, slow} {
+		if _, _, err := db.Enqueue(t.Context(), job.New{ID: id, Owner: "usr_1", Lane: string(id), Kind: "test", CreatedAt: morning}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := 1; n <= mostLost; n++ {
+		jobs, err := db.ClaimJobs(t.Context(), "w", morning, morning, 2)
+		if err != nil || len(jobs) != 2 {
+			t.Fatalf("claim %d: %d jobs, %v", n, len(jobs), err)
+		}
+		err = db.AppendJournal(t.Context(), &journal.Run{ID: slow, Owner: "usr_1", StartedAt: morning, UpdatedAt: morning}, int64(n), &journal.Chunk{Data: []byte{1}}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.RecoverJobs(t.Context(), morning, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[job.ID]job.State{deadly: job.Dead, slow: job.Queued} {
+		if j, err := db.JobByID(t.Context(), "usr_1", id); err != nil || j.State != want {
+			t.Errorf("%+v, %v; want %s", j, err, want)
+		}
+	}
+	facts, err := db.FactsAfter(t.Context(), "usr_1", 0, 10)
+	if wrong := counted(t, db); len(wrong) > 0 || err != nil || len(facts) != 1 {
+		t.Errorf("%v, %d facts, %v", wrong, len(facts), err)
 	}
 }

@@ -25,6 +25,7 @@ type Store interface {
 	// claim of this epoch is over. A job that somebody canceled meanwhile becomes Canceled instead of waiting for anything.
 	SettleJob(ctx context.Context, id ID, epoch int64, now time.Time, s Settlement) error
 	// RecoverJobs queues running jobs whose lease ended before now, or every running job if all, and returns how many.
+	// One that was lost many times in a row, before its worker got any further, becomes Dead.
 	RecoverJobs(ctx context.Context, now time.Time, all bool) (int, error)
 
 	JobByID(ctx context.Context, o account.Owner, id ID) (*Job, error)

@@ -23,6 +23,7 @@ CREATE TABLE jobs (
 	replay_input TEXT,
 	canceling    INTEGER NOT NULL DEFAULT 0, -- a person wants it stopped while it runs
 	epoch        INTEGER NOT NULL DEFAULT 0, -- counts claims
+	lost         INTEGER NOT NULL DEFAULT 0, -- of them, the last ones whose worker died before it got any further
 	turn         INTEGER NOT NULL DEFAULT 0, -- of the last claim
 	lease_owner  TEXT,
 	lease_until  INTEGER,
