@@ -130,7 +130,7 @@ func (h *Host) plugins(ctx context.Context) error {
 		Settings: h.Plugins, RedirectURL: h.redirectURL, Connected: h.goOn, Now: h.cfg.Now, Log: h.cfg.Log,
 	})
 	h.later(func() error { h.Connections.Close(); return nil })
-	h.Runs = &journal.Service{Store: h.db, Now: h.cfg.Now, Committed: h.wake, Unpark: h.db.Unpark, GiveUp: h.cancelJob, Module: h.registry.Module}
+	h.Runs = &journal.Service{Store: h.db, Now: h.cfg.Now, Warnings: h.cfg.Log, Committed: h.wake, Unpark: h.db.Unpark, GiveUp: h.cancelJob, Module: h.registry.Module}
 	h.Integrations = &integration.Service{
 		Runs:  h.Runs,
 		Store: h.db, Plugins: h.registry, Guests: runtime, Connections: h.Connections, Settings: h.Plugins, Vault: h.vault,

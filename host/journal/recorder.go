@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -44,6 +45,8 @@ type Recorder struct {
 	size    int       // bytes of what the open try was asked and answered
 	entries int
 
+	warn    *slog.Logger
+	warned  bool
 	counts  map[[sha256.Size]byte]int // equal requests of this try so far
 	done    map[string]*Entry         // effects of earlier tries
 	root    *frame
@@ -274,6 +277,11 @@ func (r *Recorder) keyOf(f *frame, capability, function string, request []byte) 
 
 // room reports an error when the record is full.
 func (r *Recorder) room() error {
+	if !r.warned && (r.entries >= maxEntries*8/10 || r.size >= maxBytes*8/10) {
+		r.warned = true
+		r.warn.Warn("a run has asked the host for much of what can be kept on record; it should make checkpoints", "op", "journal.Serve",
+			"owner", string(r.run.Owner), "job", string(r.run.ID), "plugin", r.run.Plugin, "host_calls", r.entries, "bytes", r.size)
+	}
 	if r.entries < maxEntries && r.size < maxBytes {
 		return nil
 	}

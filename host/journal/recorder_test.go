@@ -1,9 +1,11 @@
 package journal_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -94,7 +96,7 @@ func (r *rig) settle(j *job.Job, s job.Settlement, closing *journal.Closing) err
 }
 
 func (r *rig) service() *journal.Service {
-	s := &journal.Service{Store: r.db, Now: func() time.Time { r.now = r.now.Add(r.tick); return r.now }, Unpark: r.db.Unpark}
+	s := &journal.Service{Store: r.db, Now: func() time.Time { r.now = r.now.Add(r.tick); return r.now }, Unpark: r.db.Unpark, Warnings: r.warnings}
 	if r.store != nil {
 		s.Store = r.store
 	}
@@ -551,5 +553,27 @@ func TestEffect_AFailureToFindOutIsNoOutcome(t *testing.T) {
 		if len(unsure) != 3 || unsure[0] || !unsure[1] || unsure[2] == resolved {
 			t.Errorf("it was found out: %v; what was sent before: %v", resolved, unsure)
 		}
+	}
+}
+
+func TestServe_WarnsBeforeTheRecordIsFullAndThenRefuses(t *testing.T) {
+	t.Parallel()
+	r, p := newRig(t), &phone{}
+	var log bytes.Buffer
+	r.warnings = slog.New(slog.NewTextHandler(&log, nil))
+	asked := 0
+	err := r.play(p, func(ctx context.Context, c plugin.Call) error {
+		for {
+			if _, err := send(ctx, c, "GET", "/a"); err != nil {
+				return err
+			}
+			asked++
+		}
+	})
+	if !fault.Is(err, fault.Exhausted) || fault.SideOf(err) != fault.Guest || asked != 10_000 {
+		t.Errorf("after %d calls: %v", asked, err)
+	}
+	if n := strings.Count(log.String(), "should make checkpoints"); n != 1 {
+		t.Errorf("warned %d times", n)
 	}
 }

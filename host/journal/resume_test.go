@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -188,8 +189,9 @@ type rig struct {
 	now time.Time
 	id  job.ID
 
-	tick  time.Duration // by which each look moves the clock of play
-	store journal.Store // of play, if it is another than db
+	tick     time.Duration // by which each look moves the clock of play
+	store    journal.Store // of play, if it is another than db
+	warnings *slog.Logger
 }
 
 func newRig(t testing.TB) *rig {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/frigg-host/frigg-host/abi"
@@ -18,6 +19,8 @@ import (
 type Service struct {
 	Store Store
 	Now   func() time.Time
+	// Warnings hears of runs that ask too much; nil discards it.
+	Warnings *slog.Logger
 	// Entropy is where seeds come from; nil is crypto/rand.
 	Entropy io.Reader
 	// Committed is told when an effect inside this host was committed: there may be more work. Nil tells nobody.
@@ -36,6 +39,9 @@ func (s *Service) Open(ctx context.Context, j *job.Job, integration, event strin
 	r := &Recorder{
 		store: s.Store, now: s.now, entropy: s.Entropy, committed: s.Committed, job: j,
 		run: Run{ID: j.ID, Owner: j.Owner, Integration: integration, Event: event, StartedAt: s.now(), Modules: []plugin.Digest{}},
+	}
+	if r.warn = s.Warnings; r.warn == nil {
+		r.warn = slog.New(slog.DiscardHandler)
 	}
 	if r.entropy == nil {
 		r.entropy = rand.Reader
