@@ -50,6 +50,17 @@ func TestOwner_AForeignIDIsNotFound(t *testing.T) {
 			_, err := r.CallMethod(ctx, a.Owner, got.EntityID, "list_things", nil, opt)
 			return err
 		},
+		"Subscribe": func(a account.Actor) error {
+			_, err := r.Subscribe(ctx, a.Owner, got.EntityID, connection.Webhook{}, opt)
+			return err
+		},
+		"RenewSubscription": func(a account.Actor) error {
+			_, err := r.RenewSubscription(ctx, a.Owner, got.EntityID, connection.Webhook{}, opt)
+			return err
+		},
+		"Unsubscribe": func(a account.Actor) error {
+			return r.Unsubscribe(ctx, a.Owner, got.EntityID, connection.Webhook{}, opt)
+		},
 		"CreateEntity": func(a account.Actor) error {
 			_, err := r.CreateEntity(ctx, a, "crm", map[string]any{"credential_id": string(got.CredentialID), "external_id": "7"})
 			return err
