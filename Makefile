@@ -50,7 +50,8 @@ soak: ## replace a plugin a thousand times under calls, and call others 20,000 t
 	FRIGG_RELOADS=1000 $(GO) test -count=1 -run '^TestReload_' -v ./host
 	FRIGG_TEST_CALLS=20000 $(GO) test -count=1 -timeout 30m -run '^TestIsolation' -v ./host/guest
 
-kill: ## kill the host 50 times under 10,000 webhooks, and cut its power as often
+kill: ## kill a run at each of its writes, and the host 50 times under 10,000 webhooks; cut its power as often
+	FRIGG_KILLS=all $(GO) test -count=1 -timeout 20m -run '_AfterSIGKILL' -v ./host/journal
 	FRIGG_WEBHOOKS=10000 FRIGG_KILLS=50 $(GO) test -count=1 -timeout 20m -run '^TestKill_' -v ./cmd/frigg-host
 	FRIGG_WEBHOOKS=10000 FRIGG_KILLS=50 FRIGG_CUTS=600 $(GO) test -count=1 -timeout 20m -run '^TestPowerCut_' -v ./store
 

@@ -56,7 +56,7 @@ func (e *engine) start(ctx context.Context, cacheDir string, wasm []byte, crashe
 	}
 	c := &e.config
 	r, err := ch.setUp(ctx, frame{kind: kindSetUp, body: wasm, meta: encode(setUp{
-		Version: version, Engine: c.Engine, Imports: c.Imports, CacheDir: cacheDir, MemoryCeiling: c.MemoryCeiling,
+		Version: version, Engine: c.Engine, Imports: c.Imports, CacheDir: cacheDir, MemoryCeiling: c.MemoryCeiling, Interpreter: c.Interpreter,
 		Isolation: c.Isolation, IdleInstances: c.IdleInstances, IdleBytes: c.IdleBytes, IdleTime: c.IdleTime,
 		Entropy: c.Entropy != nil, Now: c.Now != nil,
 	})})

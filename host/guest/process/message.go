@@ -18,6 +18,7 @@ type setUp struct {
 	Imports       []guest.Import `json:"imports"`
 	CacheDir      string         `json:"cache_dir"`
 	MemoryCeiling uint64         `json:"memory_ceiling"`
+	Interpreter   bool           `json:"interpreter,omitempty"`
 
 	Isolation     guest.Isolation `json:"isolation"`
 	IdleInstances int             `json:"idle_instances"`

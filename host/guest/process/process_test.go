@@ -369,8 +369,8 @@ func TestWire_KnowsEveryField(t *testing.T) {
 		of    any
 		known string
 	}{
-		{guest.Config{}, "Imports CacheDir CacheBytes MemoryCeiling Entropy Now Isolation IdleInstances IdleBytes IdleTime Log AfterCall"},
-		{guest.Call{}, "Plugin Export Input Config Limits Host Seed Log"},
+		{guest.Config{}, "Imports CacheDir CacheBytes MemoryCeiling Entropy Now Isolation IdleInstances IdleBytes IdleTime Log Interpreter AfterCall"},
+		{guest.Call{}, "Plugin Export Input Config Limits Host Seed Now Sleep Log"},
 	} {
 		var fields []string
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(c.of)) {

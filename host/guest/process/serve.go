@@ -75,7 +75,7 @@ func (s *server) setUp() error {
 // prepare opens the engine and compiles the module. No bytes are no module: the parent wants to know whether a child starts.
 func (s *server) prepare(wasm []byte, r *ready) error {
 	c := guest.Config{
-		Imports: s.told.Imports, CacheDir: s.told.CacheDir, MemoryCeiling: s.told.MemoryCeiling, Isolation: s.told.Isolation,
+		Imports: s.told.Imports, CacheDir: s.told.CacheDir, MemoryCeiling: s.told.MemoryCeiling, Interpreter: s.told.Interpreter, Isolation: s.told.Isolation,
 		IdleInstances: s.told.IdleInstances, IdleBytes: s.told.IdleBytes, IdleTime: s.told.IdleTime,
 	}
 	if s.told.Entropy {
