@@ -17,9 +17,8 @@ var noSuchRun = says{fault.NotFound: "no such run"}
 
 func (db *DB) AppendJournal(ctx context.Context, r *journal.Run, epoch int64, c *journal.Chunk, restart bool) error {
 	err := db.Write(ctx, func(tx *Tx) error {
-		_, err := One(tx, Value[int], `SELECT 1 FROM jobs WHERE owner = $1 AND id = $2 AND epoch = $3 AND state = 'running'`, r.Owner, r.ID, epoch)
-		if err != nil {
-			return held(err)
+		if err := holdsClaim(tx, r.Owner, r.ID, epoch); err != nil {
+			return err
 		}
 		if _, err := tx.Exec(`UPDATE jobs SET lost = 0 WHERE id = $1 AND lost > 0`, r.ID); err != nil {
 			return err
@@ -27,6 +26,15 @@ func (db *DB) AppendJournal(ctx context.Context, r *journal.Run, epoch int64, c 
 		return appendJournal(tx, r, c, restart)
 	})
 	return at("store.AppendJournal", err, nil)
+}
+
+func (db *DB) HoldsClaim(ctx context.Context, o account.Owner, id job.ID, epoch int64) error {
+	return at("store.HoldsClaim", holdsClaim(db.reader(ctx), o, id, epoch), nil)
+}
+
+func holdsClaim(q Querier, o account.Owner, id job.ID, epoch int64) error {
+	_, err := One(q, Value[int], `SELECT 1 FROM jobs WHERE owner = $1 AND id = $2 AND epoch = $3 AND state = 'running'`, o, id, epoch)
+	return held(err)
 }
 
 // appendJournal is the part of an act that adds to the log of a run.

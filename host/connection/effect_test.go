@@ -233,3 +233,14 @@ func TestEffect_AnAnswerThatSaysNothingIsNone(t *testing.T) {
 		})
 	}
 }
+
+func TestEffect_IsNotSentForARunThatIsSomebodyElses(t *testing.T) {
+	t.Parallel()
+	l := newLossy(t, nil)
+	l.quiet.Store(false)
+	gone := fault.New(fault.Conflict, "test", "the claim is over")
+	h := &plugin.HostCall{Key: "k", Still: func(context.Context) error { return gone }}
+	if _, err := l.send(h, "POST"); !fault.Is(err, fault.Conflict) || len(l.arrived()) != 0 {
+		t.Errorf("%v; it arrived %d times", err, len(l.arrived()))
+	}
+}

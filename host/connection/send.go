@@ -61,6 +61,10 @@ func (c *conn) send(ctx context.Context, r abi.HTTPRequest, opt CallOptions) (ab
 		return abi.HTTPResponse{}, err
 	}
 	defer leave()
+	if err := effect.MaySend(ctx); err != nil { // who waits long may have lost the run to another worker
+		effect.Unresolved(err)
+		return abi.HTTPResponse{}, err
+	}
 	res, verdict, err := c.exchange(ctx, out)
 	if err != nil {
 		return c.lost(ctx, r, out, effect, err)

@@ -165,7 +165,7 @@ func outcomeOf(err error) job.Outcome {
 	case errors.As(err, &diverged):
 		return job.Outcome{Halt: true, Err: diverged.Fault()}
 	}
-	return job.Outcome{Err: err, Halt: asksToHalt(err)}
+	return job.Outcome{Err: err, Halt: asksToHalt(err) || errors.Is(err, journal.ErrFull)}
 }
 
 func asksToHalt(err error) bool {

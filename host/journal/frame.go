@@ -298,7 +298,7 @@ func (a *asked) effect(ctx context.Context, e *Entry, do func(context.Context) [
 		}
 		e = nil
 	}
-	call := &plugin.HostCall{Key: a.key}
+	call := &plugin.HostCall{Key: a.key, Still: r.still}
 	switch {
 	case e == nil || e.Known():
 	case e.Decision == nil:

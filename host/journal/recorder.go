@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -275,6 +276,14 @@ func (r *Recorder) keyOf(f *frame, capability, function string, request []byte) 
 	return "frigg-" + hex.EncodeToString(all[:16])
 }
 
+// still fails when the claim under which this record is written is over.
+func (r *Recorder) still(ctx context.Context) error {
+	return r.store.HoldsClaim(ctx, r.run.Owner, r.run.ID, r.job.Epoch)
+}
+
+// ErrFull is the cause of the failure of a run that asked for more than can be kept on record. Another try would, too.
+var ErrFull = errors.New("the record is full")
+
 // room reports an error when the record is full.
 func (r *Recorder) room() error {
 	if !r.warned && (r.entries >= maxEntries*8/10 || r.size >= maxBytes*8/10) {
@@ -286,7 +295,7 @@ func (r *Recorder) room() error {
 		return nil
 	}
 	return &fault.Error{
-		Kind: fault.Exhausted, Side: fault.Guest, Op: "journal.Serve",
+		Kind: fault.Exhausted, Side: fault.Guest, Op: "journal.Serve", Err: ErrFull,
 		Msg: fmt.Sprintf("the run has asked the host for more than can be kept on record (%d calls, %d MiB): it must make checkpoints", maxEntries, maxBytes>>20),
 	}
 }

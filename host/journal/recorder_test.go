@@ -577,3 +577,29 @@ func TestServe_WarnsBeforeTheRecordIsFullAndThenRefuses(t *testing.T) {
 		t.Errorf("warned %d times", n)
 	}
 }
+
+// TestEffect_MayNotBeSentOnceTheRunIsSomebodyElses: the claim may be lost between the intent and the wire.
+func TestEffect_MayNotBeSentOnceTheRunIsSomebodyElses(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := &phone{answer: func(ctx context.Context, _ abi.HTTPRequest) (abi.HTTPResponse, error) {
+		effect := plugin.HostCallOf(ctx)
+		if err := effect.MaySend(ctx); err != nil {
+			t.Errorf("with the claim: %v", err)
+		}
+		if _, err := r.db.RecoverJobs(ctx, r.now, true); err != nil {
+			t.Error(err)
+		}
+		err := effect.MaySend(ctx)
+		if !fault.Is(err, fault.Conflict) {
+			t.Errorf("without the claim: %v", err)
+		}
+		effect.Unresolved(err)
+		return abi.HTTPResponse{}, err
+	}}
+	rec, start := r.open()
+	c := plugin.Call{Plugin: &plugin.Plugin{Name: "p"}, Input: start.Input, Journal: rec.Journal(), Can: plugin.Capabilities{HTTP: p}}
+	if _, err := send(context.Background(), c, "POST", "/a"); !fault.Is(err, fault.Conflict) || len(p.calls) != 1 {
+		t.Errorf("%v after %v", err, p.calls)
+	}
+}

@@ -47,6 +47,8 @@ type Store interface {
 	// AppendJournal adds to the log of a run, if the claim of this epoch still holds, else it returns fault.Conflict. r says
 	// what the run is; with restart, what was on record before is forgotten in the same act.
 	AppendJournal(ctx context.Context, r *Run, epoch int64, c *Chunk, restart bool) error
+	// HoldsClaim returns fault.Conflict unless the claim of this epoch still holds.
+	HoldsClaim(ctx context.Context, o account.Owner, id job.ID, epoch int64) error
 	// AnnotateJournal adds to the log of a run that no worker has.
 	AnnotateJournal(ctx context.Context, o account.Owner, id job.ID, c *Chunk, now time.Time) error
 	// JournalOf returns the chunks of a run in order, none if it has no log, and a way to its blobs.

@@ -32,12 +32,22 @@ type HostCall struct {
 	Key string
 	// Unsure is not zero when the effect was begun before, at that time, and nobody knows whether it happened.
 	Unsure time.Time
+	// Still fails when the run is somebody else's by now, who may do the same: then nothing may be sent. Nil is always.
+	Still func(ctx context.Context) error
 	// Journal returns that of a guest which is called to answer this one.
 	Journal func() Journal
 
 	doubt    error
 	later    bool
 	resolved bool
+}
+
+// MaySend asks Still.
+func (h *HostCall) MaySend(ctx context.Context) error {
+	if h.Still == nil {
+		return nil
+	}
+	return h.Still(ctx)
 }
 
 // Resolved says that the answer tells what became of an effect which was begun before, also when it is a failure. Without it
