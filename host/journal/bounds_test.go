@@ -115,6 +115,9 @@ func TestBounds_AreThoseOfATry(t *testing.T) {
 // TestBounds_CountWhatARunTakesUnpacked: what packs well would otherwise be without bound for who repeats the run.
 func TestBounds_CountWhatARunTakesUnpacked(t *testing.T) {
 	t.Parallel()
+	if raceDetector {
+		t.Skip("it takes too long")
+	}
 	r, p := newRig(t), &phone{answer: func(context.Context, abi.HTTPRequest) (abi.HTTPResponse, error) {
 		return abi.HTTPResponse{Status: 200, Text: strings.Repeat(" ", 4<<20)}, nil
 	}}
