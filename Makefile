@@ -41,7 +41,7 @@ test: wasm ## run every test with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 20m ./...
 	CGO_ENABLED=0 $(GO) test ./host/guest/process # as it is released: a program with C in it cannot close its files
-	$(GO) test ./host/guest ./host/journal # once more without, for what is too large to run under the race detector
+	$(GO) test ./host/guest ./host/journal ./host/outbound # once more without, for what is too large to run under the race detector
 	$(GO) test ./host/sim # and for 1,000 seeds
 
 race: test ## the same as test

@@ -118,6 +118,9 @@ func TestDelivery_WaitsAsLongAsItIsAskedTo(t *testing.T) {
 
 func TestEndpoint_ThatSays410GetsNothingMore(t *testing.T) {
 	t.Parallel()
+	if raceDetector {
+		t.Skip("days take too long")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 5*time.Minute)
 		r.run()
@@ -156,6 +159,9 @@ func TestEndpoint_ThatSays410GetsNothingMore(t *testing.T) {
 
 func TestEndpoint_ThatFailsForDaysIsDisabledAndLosesNothing(t *testing.T) {
 	t.Parallel()
+	if raceDetector {
+		t.Skip("days take too long")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 10*time.Minute)
 		r.run()
