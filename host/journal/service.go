@@ -162,16 +162,12 @@ func (s *Service) Decide(ctx context.Context, a account.Actor, id job.ID, c Choi
 	if err != nil {
 		return err
 	}
-	err = s.Store.Together(ctx, func(ctx context.Context) error {
+	return s.Store.Together(ctx, func(ctx context.Context) error {
 		if err := s.Store.AnnotateJournal(ctx, a.Owner, id, chunk, s.now()); err != nil {
 			return err
 		}
 		return s.Unpark(ctx, a.Owner, id, s.now())
 	})
-	if err == nil && s.Committed != nil {
-		s.Committed()
-	}
-	return err
 }
 
 // checked fills what a person may leave out of the answer that an effect had.
