@@ -35,7 +35,7 @@ type catalog struct {
 
 func (c *catalog) Plugins() []*plugin.Plugin             { return []*plugin.Plugin{c.serving.Load()} }
 func (c *catalog) Plugin(string) (*plugin.Plugin, error) { return c.serving.Load(), nil }
-func (c *catalog) declare(schedules ...abi.Schedule) { c.serving.Store(pluginWith(schedules...)) }
+func (c *catalog) declare(schedules ...abi.Schedule)     { c.serving.Store(pluginWith(schedules...)) }
 
 func pluginWith(schedules ...abi.Schedule) *plugin.Plugin {
 	return &plugin.Plugin{Name: "sync", Kind: abi.PluginKindIntegration, State: plugin.Ready, Manifest: abi.Manifest{Schedules: schedules}}
