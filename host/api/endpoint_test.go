@@ -11,14 +11,15 @@ func endpointVisits(h *house, token string) map[string]visit {
 	endpoint, delivery := h.heldDelivery(token)
 	const all = "/api/v2/webhook-endpoints"
 	return map[string]visit{
-		"GET /api/v2/events":                                  {path: "/api/v2/events", own: 200, foreign: 200, why: "lists what is the caller's"},
-		"GET " + all:                                          {path: all, own: 200, foreign: 200, why: "lists what is the caller's"},
-		"POST " + all:                                         {path: all, body: `{"url":"nowhere"}`, own: 400, foreign: 400, why: "names no record"},
-		"GET " + all + "/:id":                                 {path: endpoint, own: 200},
-		"PATCH " + all + "/:id":                               {path: endpoint, body: `{"enabled":true}`, own: 200},
-		"POST " + all + "/:id/rotate":                         {path: endpoint + "/rotate", own: 200},
-		"POST " + all + "/:id/test":                           {path: endpoint + "/test", own: 200},
-		"GET " + all + "/:id/deliveries":                      {path: endpoint + "/deliveries", own: 200},
+		"GET /api/v2/events":             {path: "/api/v2/events", own: 200, foreign: 200, why: "lists what is the caller's"},
+		"GET " + all:                     {path: all, own: 200, foreign: 200, why: "lists what is the caller's"},
+		"POST " + all:                    {path: all, body: `{"url":"nowhere"}`, own: 400, foreign: 400, why: "names no record"},
+		"GET " + all + "/:id":            {path: endpoint, own: 200},
+		"PATCH " + all + "/:id":          {path: endpoint, body: `{"enabled":true}`, own: 200},
+		"POST " + all + "/:id/rotate":    {path: endpoint + "/rotate", own: 200},
+		"POST " + all + "/:id/test":      {path: endpoint + "/test", own: 200},
+		"GET " + all + "/:id/deliveries": {path: endpoint + "/deliveries", own: 200},
+
 		"POST " + all + "/:id/deliveries/:delivery/redeliver": {path: delivery + "/redeliver", own: 202},
 		"DELETE " + all + "/:id":                              {path: endpoint, own: 200},
 	}
