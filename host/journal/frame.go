@@ -85,7 +85,7 @@ func (f *frame) Sleep(ctx context.Context, d time.Duration) error {
 			return r.stop(err)
 		}
 		r.entries++
-		e = &Entry{Path: path, Capability: sleeping, Asked: f.at, Until: r.now().Add(d)}
+		e = &Entry{Path: path, Capability: sleeping, Asked: f.at, Until: r.now().Add(d.Truncate(time.Microsecond))} // as jobs know the time, or one is woken too early
 		if err := r.write(&record{Kind: kindSleep, Path: path, Capability: sleeping, Asked: e.Asked, Until: e.Until, request: length}); err != nil {
 			return r.stop(err)
 		}

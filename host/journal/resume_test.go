@@ -258,6 +258,14 @@ func (r *rig) try(e *engine, data json.RawMessage, st journal.Store) (end ending
 		Can: plugin.Capabilities{HTTP: w, Module: w, Storage: w},
 	})
 	err = rec.Finish(err)
+	var sleeps *journal.Suspended
+	if errors.As(err, &sleeps) {
+		closing, cerr := rec.Close(err)
+		if cerr == nil {
+			cerr = r.db.AppendJournal(context.Background(), closing.Run, jobs[0].Epoch, closing.Chunk, closing.Restart)
+		}
+		return end, errors.Join(err, cerr)
+	}
 	if errors.Is(err, errDead) {
 		return end, err
 	}
@@ -306,5 +314,23 @@ func TestResume_AfterDeathAtEachWriteTheRunEndsTheSame(t *testing.T) {
 		if got != want {
 			t.Fatalf("resumed after write %d (after its commit: %v):\n got %+v\nwant %+v", n, after, got, want)
 		}
+	}
+}
+
+// TestSleep_OfAGoProgramIsARowToo: the guest calls time.Sleep, and knows nothing of records.
+func TestSleep_OfAGoProgramIsARowToo(t *testing.T) {
+	t.Parallel()
+	if raceDetector {
+		t.Skip("compiling the guest takes too long, and a run has one goroutine")
+	}
+	r, e := newRig(t), newEngine(t, guest.Config{})
+	data := json.RawMessage(`{"steps":[{"do":"send","role":"key","method":"POST","url":"/before"},{"do":"sleep","number":259200},{"do":"send","role":"key","method":"POST","url":"/after"}]}`)
+	var s *journal.Suspended
+	if end, err := r.try(e, data, r.db); !errors.As(err, &s) || r.now.Add(72*time.Hour).Sub(s.Until).Abs() > time.Second || !s.Until.Equal(s.Until.Truncate(time.Microsecond)) {
+		t.Fatalf("%+v, %v", end, err)
+	}
+	r.now = s.Until
+	if end, err := r.try(e, data, r.db); err != nil || end.Err != "" || end.Effects != 2 {
+		t.Fatalf("%+v, %v", end, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/frigg-host/frigg-host/plugins/sdk/go/frigg"
@@ -64,6 +65,9 @@ func follow(g Guest, s Step, before []any) (any, error) {
 	switch s.Do {
 	case "say":
 		return s.Text, nil
+	case "sleep":
+		time.Sleep(time.Duration(s.Number) * time.Second)
+		return "slept", nil
 	case "send":
 		r := rest.Request{Method: s.Method, URL: s.URL, Query: s.Query, Header: s.Header, AnyStatus: s.Any}
 		if len(s.Body) > 0 {
