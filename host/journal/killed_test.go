@@ -48,7 +48,7 @@ func TestResume_Killed(t *testing.T) {
 	r := openRig(t, path)
 	r.id = job.ID(os.Getenv(killedEnv + "_ID"))
 	e := newEngine(t, guest.Config{CacheDir: filepath.Dir(path)})
-	_, err := r.try(e, steps(200), suicidal{&mortal{DB: r.db, left: n, after: n%2 == 0}})
+	_, err := r.try(e, steps(250), suicidal{&mortal{DB: r.db, left: n, after: n%2 == 0}})
 	t.Fatal("it lives on", err)
 }
 
@@ -63,7 +63,7 @@ func TestResume_AfterSIGKILLAtEachWriteTheRunEndsTheSame(t *testing.T) {
 	engines := []*engine{newEngine(t, guest.Config{CacheDir: dir}), newEngine(t, guest.Config{Interpreter: true})}
 	r := openRig(t, path).again()
 	counting := &mortal{DB: r.db, left: 1 << 30}
-	want, err := r.try(engines[0], steps(200), counting)
+	want, err := r.try(engines[0], steps(250), counting)
 	if err != nil || want.Err != "" {
 		t.Fatal(err, want.Err)
 	}
@@ -74,7 +74,7 @@ func TestResume_AfterSIGKILLAtEachWriteTheRunEndsTheSame(t *testing.T) {
 	for n := 1; n <= 1<<30-counting.left; n += stride {
 		r.again()
 		r.kill(path, n)
-		got, err := r.try(engines[n%8/7], steps(200), r.db)
+		got, err := r.try(engines[n%8/7], steps(250), r.db)
 		if err != nil {
 			t.Fatalf("resumed after a kill at write %d: %v", n, err)
 		}

@@ -290,7 +290,7 @@ func TestResume_AfterDeathAtEachWriteTheRunEndsTheSame(t *testing.T) {
 		t.Skip("compiling the guest takes too long, and a run has one goroutine")
 	}
 	engines := []*engine{newEngine(t, guest.Config{}), newEngine(t, guest.Config{Interpreter: true})}
-	data := steps(200)
+	data := steps(250)
 	whole := newRig(t)
 	counting := &mortal{DB: whole.db, left: 1 << 30}
 	want, err := whole.try(engines[0], data, counting)
